@@ -1,0 +1,127 @@
+import type { Heap } from './heap.ts'
+import type { Tensor } from './tensor.ts'
+
+/**
+ * How rows lie in a page, as the kernels see it.
+ *
+ * - `raw32`: `capacity` rows of `headDim` float32.
+ * - `affine`: codes, then scales, then minima (both float16); x = code * scale + minimum. A row's codes take
+ *   `headDim * bits / 8` bytes and are planar: with B bytes a row, bits `p*bits ..` of byte j hold channel `p*B + j`.
+ *   - axis `token`: every row has `headDim / group` scales and as many minima
+ *     (`[capacity][headDim/group]` scales, then the minima likewise): groups of consecutive channels of one token.
+ *   - axis `channel`: the page is one group of at most `group` tokens: `headDim` scales, then `headDim` minima.
+ */
+export type Layout =
+  | { readonly kind: 'raw32' }
+  | { readonly kind: 'affine'; readonly bits: 2 | 4 | 8; readonly axis: 'token' | 'channel'; readonly group: number }
+
+/**
+ * A table of pages in the heap: `PAGE_ENTRY` int32 per page, in row order:
+ * [address, rows, layout code (see `layoutCode`), capacity]. A table describes the keys or the values of one head's segment.
+ */
+export const PAGE_ENTRY = 4
+
+/** The layout as one int32: 0 is raw32; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
+export function layoutCode(layout: Layout): number {
+  if (layout.kind === 'raw32') return 0
+  return layout.bits | (layout.axis === 'channel' ? 1 : 0) << 8 | layout.group << 16
+}
+
+/** Bytes of a page of `capacity` rows. */
+export function layoutBytes(layout: Layout, headDim: number, capacity: number): number {
+  if (layout.kind === 'raw32') return capacity * headDim * 4
+  const codes = capacity * headDim * layout.bits / 8
+  const scales = layout.axis === 'channel' ? headDim : capacity * (headDim / layout.group)
+  return codes + scales * 4
+}
+
+/** The keys and values that a call reads: one segment of one KV head. */
+export interface Rows {
+  /** Address of the keys' page table. */
+  keyTable: number
+  keyPages: number
+  /** Address of the values' page table; its pages need not end where the keys' do. */
+  valueTable: number
+  valuePages: number
+  /** Rows in all; both tables hold as many. */
+  rows: number
+  /** Address of one float32 per row, added to the row's logits; 0 for none. */
+  bias: number
+  /** Multiplies every logit, after 1/sqrt(headDim). Default 1. */
+  logitScale: number
+  /** Added to every logit. Default 0. */
+  logWeight: number
+}
+
+/** The queries of one KV head: its group's query heads, `[group][count][headDim]` float32, rotated, not scaled. */
+export interface Queries {
+  address: number
+  group: number
+  count: number
+  headDim: number
+}
+
+/**
+ * Running softmax of some queries: address of `max [group*count]`, `sum [group*count]`, then `output [group*count][headDim]`,
+ * all float32. Any number of calls continue it, over any mix of segments; `finish` divides.
+ */
+export type SoftmaxState = number
+
+/** Bytes of a softmax state. */
+export function softmaxStateBytes(queries: { group: number; count: number; headDim: number }): number {
+  return queries.group * queries.count * (queries.headDim + 2) * 4
+}
+
+/**
+ * The hot loops. All pointers are addresses in `heap`; float32 unless said otherwise. Logit of query i and row j:
+ * dot(q, k) / sqrt(headDim) * logitScale + logWeight + bias[j].
+ *
+ * Rows of one segment are in order: with `causal = c`, query i of `count` sees rows 0 .. c + i only; -1 means that it sees all rows.
+ */
+export interface Kernels {
+  readonly name: string
+  readonly heap: Heap
+
+  /** Copies or borrows a tensor's data into the heap. `release` frees it if it was copied. Throws UnsupportedTensorError. */
+  borrow(tensor: Tensor): { address: number; release(): void }
+  /** A new tensor of the kind that `like` is, and where its data lies in the heap; `finish` hands it over once written. */
+  output(like: Tensor, shape: readonly number[]): { address: number; finish(): Tensor }
+
+  /** max = -Infinity, sum = 0, output = 0. */
+  begin(state: SoftmaxState, queries: Queries): void
+  /**
+   * Decode: a few queries (count is usually 1) see all rows of a segment.
+   * With `logits` (address of `[group*count][stride]`), also writes the logits there, for `probabilities`.
+   */
+  attend(state: SoftmaxState, queries: Queries, rows: Rows, logits?: { address: number; stride: number }): void
+  /**
+   * Prefill: many queries, tiled, causal, never more than a tile of logits.
+   * With `blocks`, query head g sees in query block r only the row blocks listed: blocks of `size` (a multiple of 16), CSR:
+   * `offsets` int32 `[group][ceil(count/size) + 1]`, `indices` int32 (ascending row-block numbers).
+   */
+  prefill(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, blocks?: { size: number; offsets: number; indices: number }): void
+  /** Writes output / sum to `out` `[group][count][headDim]`. A query that saw nothing gets zeros. */
+  finish(state: SoftmaxState, queries: Queries, out: number): void
+
+  /** logits `[group*count][stride]`, `rows` columns from `address` on: exp(logit - max) / sum, in place. */
+  probabilities(state: SoftmaxState, queries: Queries, logits: { address: number; stride: number }, rows: number): void
+  /** Writes the logits of a segment to `[group*count][stride]` (rows that a query may not see: -Infinity). For windows of queries. */
+  logits(queries: Queries, rows: Rows, causal: number, into: { address: number; stride: number }): void
+  /** Adds to `sums` `[group][rows]` each row's attention, summed over the queries; `state` is the finished max and sum of the whole row set. */
+  columnSums(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, sums: number): void
+
+  /** Rotates (rotate-half) `count` vectors of `headDim`: channel i pairs with i + headDim/2. cos and sin are `[count][headDim/2]`. `into` may equal `from`. */
+  rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void
+  /**
+   * Copies the rows `indices` (ascending, int32 `[count]`) of one part of a page list to another page list, densely.
+   * A part is `width` bytes per row, found in a page at `base * capacity` bytes: (0, row bytes) for raw rows and codes, then
+   * scales and minima of the token axis.
+   */
+  gather(fromTable: number, fromPages: number, intoTable: number, intoPages: number, indices: number, count: number, base: number, width: number): void
+  /** Float32 `[rows][headDim]` to a page in an affine layout. Rounds half to even; a constant group gets scale 1, codes 0. */
+  quantize(from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void
+  /** Rows `start .. start+rows` of a page, as float32 `[rows][headDim]`. */
+  dequantize(page: number, capacity: number, layout: Layout, start: number, rows: number, headDim: number, into: number): void
+  /** True if all `count` float32 are finite. */
+  isFinite(address: number, count: number): boolean
+}

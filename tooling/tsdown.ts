@@ -1,0 +1,16 @@
+import { defineConfig, type UserConfig } from 'tsdown'
+
+/** One build for every package: ESM and declarations, dependencies left outside. */
+export function library(entry: string[] = ['src/index.ts'], more: UserConfig = {}): UserConfig {
+  return defineConfig({
+    entry,
+    format: 'esm',
+    platform: 'neutral',
+    target: 'es2022',
+    dts: true,
+    clean: true,
+    fixedExtension: false,
+    hash: false,
+    ...more,
+  }) as UserConfig
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['@kvfold/source', 'node', 'import', 'module', 'default'] } },
+  resolve: { conditions: ['@kvfold/source', 'node', 'import', 'module', 'default'] },
+  test: {
+    include: ['{packages,apps}/*/{src,test}/**/*.test.ts', 'docs/**/*.test.ts'],
+    // Isolation costs ten times the run on two cores; tests that change process-wide state restore it themselves.
+    isolate: false,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+})
