@@ -1,1 +1,5 @@
-export {}
+export * from './errors.ts'
+export type { AttendInput, LayerCache } from './layer-cache.ts'
+export { createRandom, type Random } from './random.ts'
+export { frequencies, type Frequencies, type RopeScaling, type RopeSpec } from './rope.ts'
+export type { CacheShape } from './shape.ts'

@@ -1,0 +1,72 @@
+/** Every error that KVFold throws on purpose: a `code` for programs and a sentence that says what to do. */
+export class KvFoldError extends Error {
+  readonly code: string
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+    this.name = new.target.name
+  }
+}
+
+/** Two parts of a policy cannot work together. Names both and says why. */
+export class PolicyConflictError extends KvFoldError {
+  constructor(message: string) {
+    super('POLICY_CONFLICT', message)
+  }
+}
+
+/** A policy text or a method's parameters that mean nothing. */
+export class PolicySyntaxError extends KvFoldError {
+  constructor(message: string) {
+    super('POLICY_SYNTAX', message)
+  }
+}
+
+/** A policy that this model or these kernels cannot run. */
+export class UnsupportedPolicyError extends KvFoldError {
+  constructor(message: string) {
+    super('UNSUPPORTED_POLICY', message)
+  }
+}
+
+/** A budget that cannot be kept. */
+export class BudgetError extends KvFoldError {
+  constructor(message: string) {
+    super('BUDGET', message)
+  }
+}
+
+/** A tensor or a model shape that does not fit. */
+export class ShapeError extends KvFoldError {
+  constructor(message: string) {
+    super('SHAPE', message)
+  }
+}
+
+/** NaN or infinity where a number must be. */
+export class NotFiniteError extends KvFoldError {
+  constructor(message: string) {
+    super('NOT_FINITE', message)
+  }
+}
+
+/** A method returned a plan that cannot be applied. */
+export class PlanError extends KvFoldError {
+  constructor(message: string) {
+    super('PLAN', message)
+  }
+}
+
+/** Use of a cache, store or file after it was disposed or closed. */
+export class DisposedError extends KvFoldError {
+  constructor(message: string) {
+    super('DISPOSED', message)
+  }
+}
+
+/** A tier that could not keep or give back a page. */
+export class TierError extends KvFoldError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('TIER', message, options)
+  }
+}
