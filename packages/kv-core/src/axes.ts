@@ -1,0 +1,231 @@
+import type { Layout } from '@kvfold/kernels'
+import type { BudgetSize } from './budget.ts'
+import type { FoldPlan } from './plan.ts'
+
+/** The seven questions that a policy answers. */
+export type Axis = 'budget' | 'score' | 'select' | 'fold' | 'encode' | 'place' | 'attention'
+
+/** When a policy plans: at the end of a prompt (or a further part of one), or after a decode step. */
+export type Moment = 'prefill' | 'decode'
+
+/** What a method wants to see. Observations come out of the kernels; the full attention matrix is never built. */
+export interface Needs {
+  /** At `prefill`: softmax attention of the last w queries of the prompt. */
+  windowAttention?: number
+  /** At `prefill`: attention that each row received, summed over all queries of the prompt. Costs a second pass. */
+  columnSums?: boolean
+  /** At `decode`: the attention row of this step's query. */
+  stepAttention?: boolean
+  /** The head's keys as float32 (`HeadView.keys()`). */
+  keys?: boolean
+  /** The head's values as float32 (`HeadView.values()`). */
+  values?: boolean
+}
+
+/** What was seen for one KV head. `rows` is the head's row count; `group` the number of query heads that read it. */
+export interface Observation {
+  readonly moment: Moment
+  readonly group: number
+  /**
+   * [group][window][rows], softmax over all rows, causal inside the window. `window` may be smaller than asked for
+   * (a short prompt). The window's own rows are the last `window` rows.
+   */
+  readonly windowAttention?: { readonly data: Float32Array; readonly window: number }
+  /** [group][rows] */
+  readonly columnSums?: Float32Array
+  /** [group][rows] */
+  readonly stepAttention?: Float32Array
+}
+
+/** One KV head, as a method sees it. Row order is chronological within a segment; index is not position. */
+export interface HeadView {
+  readonly layer: number
+  readonly head: number
+  readonly rows: number
+  readonly headDim: number
+  /** Tokens that the sequence has seen, kept or not. */
+  readonly seen: number
+  /** The position of each row: [rows]. */
+  readonly positions: Float32Array
+  /** A statistic that lives with the rows, declared in `columns`: [rows], writable in place. */
+  column(name: string): Float32Array
+  /** [rows][headDim], rotated. A copy, decoded if packed. Needs `keys`. */
+  keys(): Float32Array
+  /** [rows][headDim]. A copy, decoded if packed. Needs `values`. */
+  values(): Float32Array
+  /** False for a row that is packed already: it may leave, but nothing can be folded into it. */
+  foldable(row: number): boolean
+}
+
+/** A number kept per row. New rows start with `initial`. */
+export interface ColumnSpec {
+  name: string
+  initial: number
+}
+
+/** How important is each row? */
+export interface Scorer {
+  needs: Needs
+  /** When rows may leave. Default: only at `prefill`, decode keeps everything. */
+  moments?: readonly Moment[]
+  columns?: readonly ColumnSpec[]
+  /** One number per row, higher stays; +Infinity protects. Called at each of `moments`, whether or not rows must leave. */
+  score(seen: Observation, head: HeadView): Float32Array
+}
+
+/** Which rows stay, given scores and a number of rows? Default: the highest scores, the older row of a tie. */
+export interface Selector {
+  /** Ascending row indices, at most `rows` of them. */
+  select(scores: Float32Array, rows: number, head: HeadView): Uint32Array
+}
+
+/** What a budgeter knows of a layer. */
+export interface LayerStats {
+  layer: number
+  /** Rows that each KV head holds now. */
+  rows: number[]
+  /** What `measure` said when the layer's prompt ended; 0 without `measure`. */
+  measure: number
+}
+
+/** The budget in rows, resolved from its size. */
+export interface RowBudget {
+  /** Rows per layer and KV head, on average. */
+  rows: number
+  layers: number
+  kvHeads: number
+  /** Tokens that the sequence has seen. */
+  seen: number
+}
+
+/** How many rows may each layer and head keep? */
+export interface Budgeter {
+  size: BudgetSize
+  needs?: Needs
+  /**
+   * `layer` (default): a layer's share does not depend on other layers; it is cut as soon as its prompt ends.
+   * `cascade`: asked again after each layer, earlier layers are cut again on their stored scores.
+   * `model`: asked once, after the last layer's prompt; all layers are cut then.
+   */
+  when?: 'layer' | 'cascade' | 'model'
+  /** One number that describes a layer, taken before it is cut. */
+  measure?(heads: readonly { seen: Observation; head: HeadView }[]): number
+  /** [layer][kvHead] rows, for the layers in `seen` (in order). */
+  allocate(seen: readonly LayerStats[], total: RowBudget): number[][]
+}
+
+/** One KV head at the moment when rows leave. */
+export interface Leaving {
+  kept: Uint32Array
+  left: Uint32Array
+  head: HeadView
+}
+
+/** What becomes of rows that leave? Default: they are dropped. */
+export interface Folder {
+  needs?: Needs
+  /**
+   * One plan per head (undefined: drop). A layer's heads come together, for methods that decide for all of them at once;
+   * `state` holds numbers that the method keeps per layer and sequence (a running threshold), empty at first.
+   */
+  fold(heads: readonly Leaving[], state: Record<string, number>): (FoldPlan | undefined)[]
+}
+
+/** How rows become bytes. A page holds `pageRows` rows at most. */
+export interface Codec {
+  readonly name: string
+  /** What the kernels read without decoding, or `opaque`: decoded block by block into scratch. */
+  readonly layout: Layout | 'opaque'
+  /** Rows of a full page; a packed page is written once. At most 64. */
+  pageRows(headDim: number): number
+  /** Bytes of a page with room for `rows` rows. */
+  bytes(rows: number, headDim: number): number
+  /** Only for `opaque`: float32 [rows][headDim] to bytes, and back. Rows must be separable: byte range [i*rowBytes, (i+1)*rowBytes). */
+  encode?(rows: Float32Array, count: number, headDim: number, into: Uint8Array): void
+  decode?(bytes: Uint8Array, count: number, headDim: number, into: Float32Array): void
+}
+
+/** A pair of codecs. */
+export interface StorageClass {
+  name: string
+  keys: Codec
+  values: Codec
+}
+
+/**
+ * When new rows are packed: as soon as `keep + step` unpacked rows are there, the oldest `step` of them.
+ * Keys and values may differ (KIVI: keys keep 0 and step R, values keep R and step 1).
+ */
+export interface FlushRule {
+  keys: { keep: number; step: number }
+  values: { keep: number; step: number }
+}
+
+/** How are rows that stay stored? New rows arrive unpacked in class 0. */
+export interface Encoder {
+  classes: readonly StorageClass[]
+  flush: FlushRule
+  needs?: Needs
+  /** The class of each kept row that is not packed yet, at `prefill`. Default: all 0. */
+  assign?(kept: Uint32Array, scores: Float32Array | undefined, head: HeadView): Uint8Array
+}
+
+/** Where pages live besides memory. Synchronous tiers cost no microtask. Throws TierError. */
+export interface Tier {
+  readonly name: string
+  put(key: number, bytes: Uint8Array): void | Promise<void>
+  get(key: number, into: Uint8Array): void | Promise<void>
+  delete(key: number): void | Promise<void>
+  close(): void | Promise<void>
+}
+
+/** A full page that could leave memory. */
+export interface PageView {
+  layer: number
+  head: number
+  part: 'keys' | 'values'
+  rows: number
+  bytes: number
+  /** Rows of the head that are newer than this page's. */
+  newer: number
+}
+
+/** On which tier do pages live? */
+export interface Placer {
+  /** Opens the tier; called once per cache, before the first page leaves. */
+  open(): Tier
+  /** True if the page should leave memory now. */
+  leaves(page: PageView): boolean
+}
+
+/** A prompt's queries over the rows so far, for one KV head. */
+export interface PrefillView {
+  readonly layer: number
+  readonly head: number
+  readonly group: number
+  /** Queries of this call; query i sees rows 0 .. rows - count + i. */
+  readonly count: number
+  readonly rows: number
+  readonly headDim: number
+  /** [group][count][headDim], rotated, not scaled. A view: do not keep. */
+  readonly queries: Float32Array
+  /** [rows][headDim], rotated. */
+  keys(): Float32Array
+  /** Logits (scaled, causal) of the last `window` queries: [group][window][rows]. */
+  lastLogits(window: number): Float32Array
+}
+
+/** Which row blocks each query block looks at. Blocks of `size` rows (a multiple of 16), counted from row 0 and query 0. */
+export interface BlockList {
+  size: number
+  /** [group][ceil(count/size) + 1] offsets into `indices`. */
+  offsets: Int32Array
+  /** Ascending row-block numbers. */
+  indices: Int32Array
+}
+
+/** Which rows does a query look at, in prefill? Default: all. */
+export interface PrefillAttention {
+  /** Undefined: dense. */
+  blocks(view: PrefillView): BlockList | undefined
+}
