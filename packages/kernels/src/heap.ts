@@ -1,3 +1,5 @@
+import type { WasmMemory } from './heap/webassembly.ts'
+
 /**
  * The linear memory that kernels work in. Addresses are byte offsets, 16-byte aligned.
  *
@@ -14,4 +16,11 @@ export interface Heap {
   malloc(bytes: number): number
   /** Gives back what `malloc` returned. */
   free(address: number): void
+}
+
+/** A heap inside a WebAssembly memory, which the wasm kernels can import. */
+export interface WasmHeap extends Heap {
+  readonly memory: WasmMemory
+  /** Bytes taken for the life of the heap, such as the kernels' scratch; not counted in `live`, never freed. */
+  reserve(bytes: number): number
 }

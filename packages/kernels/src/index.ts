@@ -1,1 +1,25 @@
-export {}
+export { createKernels } from './create-kernels.ts'
+export { KernelArgumentError, KernelUnavailableError, OutOfMemoryError, UnsupportedTensorError } from './errors.ts'
+export { fromHalf, fromHalves, MAX_HALF, toHalf, toHalfSaturated, toHalves } from './half.ts'
+export type { Heap, WasmHeap } from './heap.ts'
+export { ownHeap } from './heap/own-heap.ts'
+export type { WasmMemory } from './heap/webassembly.ts'
+export { type TfjsHeap, tfjsHeap } from './heap/tfjs-heap.ts'
+export {
+  type Blocks,
+  type Borrowed,
+  type Kernels,
+  type Layout,
+  layoutBytes,
+  layoutCode,
+  layoutOf,
+  type LogitsTarget,
+  type Output,
+  PAGE_ENTRY,
+  type Queries,
+  type Rows,
+  type SoftmaxState,
+  softmaxStateBytes,
+} from './kernels.ts'
+export { referenceKernels } from './reference/kernels.ts'
+export type { ArrayTensor, Tensor } from './tensor.ts'

@@ -27,6 +27,12 @@ export function layoutCode(layout: Layout): number {
   return layout.bits | (layout.axis === 'channel' ? 1 : 0) << 8 | layout.group << 16
 }
 
+/** The layout that a code stands for. */
+export function layoutOf(code: number): Layout {
+  if (code === 0) return { kind: 'raw32' }
+  return { kind: 'affine', bits: (code & 255) as 2 | 4 | 8, axis: code >>> 8 & 1 ? 'channel' : 'token', group: code >>> 16 }
+}
+
 /** Bytes of a page of `capacity` rows. */
 export function layoutBytes(layout: Layout, headDim: number, capacity: number): number {
   if (layout.kind === 'raw32') return capacity * headDim * 4
@@ -67,9 +73,39 @@ export interface Queries {
  */
 export type SoftmaxState = number
 
+/** Where logits go, `[group*count][stride]`. */
+export interface LogitsTarget {
+  address: number
+  stride: number
+}
+
+/**
+ * Block-sparse attention: in query block r, query head g sees only the listed blocks of rows. Blocks of `size` (a multiple of 16), CSR:
+ * `offsets` is the address of int32 `[group][ceil(count/size) + 1]`, each an index into `indices` (int32, ascending row-block numbers).
+ */
+export interface Blocks {
+  size: number
+  offsets: number
+  indices: number
+}
+
 /** Bytes of a softmax state. */
 export function softmaxStateBytes(queries: { group: number; count: number; headDim: number }): number {
   return queries.group * queries.count * (queries.headDim + 2) * 4
+}
+
+/** A tensor's data in the heap. */
+export interface Borrowed {
+  readonly address: number
+  /** Frees the copy, if the data was copied. Call it once. */
+  release(): void
+}
+
+/** Room in the heap for a tensor that is being written. */
+export interface Output {
+  readonly address: number
+  /** Hands the written data over as a tensor; the address is not ours any more. Call it once. */
+  finish(): Tensor
 }
 
 /**
@@ -82,10 +118,13 @@ export interface Kernels {
   readonly name: string
   readonly heap: Heap
 
-  /** Copies or borrows a tensor's data into the heap. `release` frees it if it was copied. Throws UnsupportedTensorError. */
-  borrow(tensor: Tensor): { address: number; release(): void }
+  /**
+   * Copies or borrows a tensor's data into the heap. A promise only for tensors on a GPU, whose data must be waited for.
+   * Throws (or rejects with) UnsupportedTensorError.
+   */
+  borrow(tensor: Tensor): Borrowed | Promise<Borrowed>
   /** A new tensor of the kind that `like` is, and where its data lies in the heap; `finish` hands it over once written. */
-  output(like: Tensor, shape: readonly number[]): { address: number; finish(): Tensor }
+  output(like: Tensor, shape: readonly number[]): Output
 
   /** max = -Infinity, sum = 0, output = 0. */
   begin(state: SoftmaxState, queries: Queries): void
@@ -93,20 +132,19 @@ export interface Kernels {
    * Decode: a few queries (count is usually 1) see all rows of a segment.
    * With `logits` (address of `[group*count][stride]`), also writes the logits there, for `probabilities`.
    */
-  attend(state: SoftmaxState, queries: Queries, rows: Rows, logits?: { address: number; stride: number }): void
+  attend(state: SoftmaxState, queries: Queries, rows: Rows, logits?: LogitsTarget): void
   /**
    * Prefill: many queries, tiled, causal, never more than a tile of logits.
-   * With `blocks`, query head g sees in query block r only the row blocks listed: blocks of `size` (a multiple of 16), CSR:
-   * `offsets` int32 `[group][ceil(count/size) + 1]`, `indices` int32 (ascending row-block numbers).
+   * With `blocks`, every query sees only the blocks of rows listed for it.
    */
-  prefill(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, blocks?: { size: number; offsets: number; indices: number }): void
+  prefill(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, blocks?: Blocks): void
   /** Writes output / sum to `out` `[group][count][headDim]`. A query that saw nothing gets zeros. */
   finish(state: SoftmaxState, queries: Queries, out: number): void
 
   /** logits `[group*count][stride]`, `rows` columns from `address` on: exp(logit - max) / sum, in place. */
-  probabilities(state: SoftmaxState, queries: Queries, logits: { address: number; stride: number }, rows: number): void
+  probabilities(state: SoftmaxState, queries: Queries, logits: LogitsTarget, rows: number): void
   /** Writes the logits of a segment to `[group*count][stride]` (rows that a query may not see: -Infinity). For windows of queries. */
-  logits(queries: Queries, rows: Rows, causal: number, into: { address: number; stride: number }): void
+  logits(queries: Queries, rows: Rows, causal: number, into: LogitsTarget): void
   /** Adds to `sums` `[group][rows]` each row's attention, summed over the queries; `state` is the finished max and sum of the whole row set. */
   columnSums(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, sums: number): void
 

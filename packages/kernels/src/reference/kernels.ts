@@ -1,0 +1,37 @@
+import type { Heap } from '../heap.ts'
+import { ownHeap } from '../heap/own-heap.ts'
+import type { Kernels } from '../kernels.ts'
+import { tensorAccess } from '../tensor-access.ts'
+import { attend } from './attend.ts'
+import { columnSums } from './column-sums.ts'
+import { dequantize } from './dequantize.ts'
+import { gather } from './gather.ts'
+import { isFinite } from './is-finite.ts'
+import { logits } from './logits.ts'
+import { prefill } from './prefill.ts'
+import { probabilities } from './probabilities.ts'
+import { quantize } from './quantize.ts'
+import { rope } from './rope.ts'
+import { begin, finish } from './softmax-state.ts'
+
+/** The definition of every kernel, in plain TypeScript: slow, and right. */
+export function referenceKernels(heap: Heap = ownHeap()): Kernels {
+  return {
+    name: 'reference',
+    heap,
+    ...tensorAccess(heap),
+    begin: (...args) => begin(heap, ...args),
+    attend: (...args) => attend(heap, ...args),
+    prefill: (...args) => prefill(heap, ...args),
+    finish: (...args) => finish(heap, ...args),
+    probabilities: (...args) => probabilities(heap, ...args),
+    logits: (...args) => logits(heap, ...args),
+    columnSums: (...args) => columnSums(heap, ...args),
+    rope: (...args) => rope(heap, ...args),
+    gather: (...args) => gather(heap, ...args),
+    quantize: (...args) => quantize(heap, ...args),
+    dequantize: (page, capacity, layout, start, rows, headDim, into) =>
+      dequantize(heap, page, capacity, layout, start, rows, headDim, heap.f32.subarray(into >>> 2, (into >>> 2) + rows * headDim)),
+    isFinite: (...args) => isFinite(heap, ...args),
+  }
+}

@@ -1,0 +1,81 @@
+import { engine, type Tensor as TfjsTensor, tensor as tfjsTensor } from '@tensorflow/tfjs-core'
+import { UnsupportedTensorError } from './errors.ts'
+import type { Heap } from './heap.ts'
+import { isTfjsHeap, type TfjsHeap, type WasmBackend } from './heap/tfjs-heap.ts'
+import type { Borrowed, Kernels, Output } from './kernels.ts'
+import type { ArrayTensor, Tensor } from './tensor.ts'
+
+const nothing = (): void => {}
+
+/** How kernels on this heap read and make tensors. */
+export function tensorAccess(heap: Heap): Pick<Kernels, 'borrow' | 'output'> {
+  return { borrow: (tensor) => borrow(heap, tensor), output: (like, shape) => output(heap, like, shape) }
+}
+
+function borrow(heap: Heap, tensor: Tensor): Borrowed | Promise<Borrowed> {
+  const size = sizeOf(tensor.shape)
+  if (tensor.dtype !== 'float32') throw new UnsupportedTensorError(`The tensor's dtype is ${tensor.dtype}.`)
+  if ('data' in tensor && tensor.data instanceof Float32Array) return copyIn(heap, tensor.data, size)
+  if (isTfjs(tensor)) {
+    if (tensor.isDisposed) throw new UnsupportedTensorError('The tensor was disposed.')
+    const address = isTfjsHeap(heap) ? heap.addressOf(tensor.dataId) : undefined
+    if (address && size > 0) return { address, release: nothing }
+    if (onGpu(tensor)) return tensor.data().then((data) => copyIn(heap, data as Float32Array, size))
+  }
+  if ('dataSync' in tensor && typeof tensor.dataSync === 'function') return copyIn(heap, tensor.dataSync() as Float32Array, size)
+  throw new UnsupportedTensorError('The tensor has neither `data` nor `dataSync()`.')
+}
+
+function copyIn(heap: Heap, data: Float32Array, size: number): Borrowed {
+  if (!(data instanceof Float32Array) || data.length !== size) {
+    throw new UnsupportedTensorError(`The shape asks for ${size} float32 numbers, the data has ${data?.length}.`)
+  }
+  const address = heap.malloc(size * 4)
+  heap.f32.set(data, address >>> 2)
+  return { address, release: () => heap.free(address) }
+}
+
+function output(heap: Heap, like: Tensor, shape: readonly number[]): Output {
+  const size = sizeOf(shape)
+  if (isTfjs(like) && size > 0 && isTfjsHeap(heap) && heap.addressOf(like.dataId) !== undefined) return outputInPlace(heap, shape)
+  const address = heap.malloc(size * 4)
+  return {
+    address,
+    finish() {
+      const data = heap.f32.slice(address >>> 2, (address >>> 2) + size)
+      heap.free(address)
+      if (isTfjs(like)) return tfjsTensor(data, [...shape], 'float32')
+      return { shape: [...shape], dtype: 'float32', data } satisfies ArrayTensor
+    },
+  }
+}
+
+/** A tfjs tensor whose memory is written before the engine hears of it. */
+function outputInPlace(heap: TfjsHeap, shape: readonly number[]): Output {
+  const backend = heap.backend as WasmBackend
+  const info = backend.makeOutput([...shape], 'float32')
+  return {
+    address: heap.addressOf(info.dataId)!,
+    finish: () => engine().makeTensorFromTensorInfo(info, backend as never),
+  }
+}
+
+function isTfjs(tensor: Tensor): tensor is TfjsTensor {
+  return 'dataId' in tensor && 'dataSync' in tensor
+}
+
+/** Where the tensor really lives, which need not be the active backend. */
+function onGpu(tensor: TfjsTensor): boolean {
+  const { registry, state, backend } = engine()
+  const home = state.tensorInfo.get(tensor.dataId)?.backend ?? backend
+  return home === registry.webgpu || home === registry.webgl
+}
+
+function sizeOf(shape: readonly number[]): number {
+  let size = 1
+  for (const length of shape) {
+    if (!Number.isInteger(length) || length < 0) throw new UnsupportedTensorError(`[${shape.join(', ')}] is not a shape.`)
+    size *= length
+  }
+  return size
+}
