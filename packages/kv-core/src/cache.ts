@@ -1,0 +1,131 @@
+import { referenceKernels, type Kernels } from '@kvfold/kernels'
+import { ShapeError, UnsupportedPolicyError } from './errors.ts'
+import { Head } from './head.ts'
+import { Layer, type Shared } from './layer.ts'
+import type { LayerCache } from './layer-cache.ts'
+import type { Ledger } from './ledger.ts'
+import { Observer } from './observe.ts'
+import { PagePool } from './page.ts'
+import { Planner } from './planner.ts'
+import { compose, type Policy } from './policy.ts'
+import { Rotary } from './rotary.ts'
+import { checkShape, type CacheShape } from './shape.ts'
+import { PlanTrace } from './trace.ts'
+
+export interface CacheOptions {
+  /** Default: the full cache. */
+  policy?: Policy
+  /** Default: the reference kernels, which are slow. `await createKernels()` gives the fastest of this machine. */
+  kernels?: Kernels
+  /** Record every applied plan in `trace`. Default false. */
+  trace?: boolean
+}
+
+/** The key-value cache of one sequence. Not safe for concurrent calls: await one step before the next. */
+export class KvCache {
+  readonly shape: CacheShape
+  readonly policy: Policy
+  readonly trace: PlanTrace | undefined
+  private readonly kernels: Kernels
+  private readonly pool: PagePool
+  private readonly rotary: Rotary | undefined
+  private readonly layers: Layer[]
+  private readonly planner: Planner
+  /** Caches that use this pool: the last one to go closes the tier. */
+  private readonly users: Set<KvCache>
+
+  /** Throws ShapeError, UnsupportedPolicyError. */
+  constructor(shape: CacheShape, options: CacheOptions = {}, from?: KvCache) {
+    checkShape(shape)
+    this.shape = shape
+    this.policy = options.policy ?? compose()
+    this.kernels = options.kernels ?? referenceKernels()
+    checkPolicy(shape, this.policy)
+    this.pool = from?.pool ?? new PagePool(this.kernels.heap)
+    this.users = from?.users ?? new Set()
+    this.users.add(this)
+    this.trace = options.trace ? new PlanTrace() : undefined
+    this.rotary = shape.rope === 'external' ? undefined : new Rotary(shape.rope, shape.headDim, this.pool)
+    const { columns, encode, needs } = this.policy
+    const heads = Array.from({ length: shape.layers }, (_, layer) => Array.from({ length: shape.kvHeads }, (_, head) =>
+      from ? from.layers[layer].heads[head].share()
+        : new Head(this.kernels, this.pool, shape.headDim, columns, encode?.classes.length ?? 1)))
+    this.planner = new Planner(shape, this.policy, this.pool, heads, this.trace, from?.planner)
+    const shared: Shared = {
+      shape, kernels: this.kernels, pool: this.pool, policy: this.policy, rotary: this.rotary,
+      observer: new Observer(this.kernels, this.pool, needs), planner: this.planner,
+    }
+    this.layers = heads.map((layerHeads, i) => new Layer(shared, i, layerHeads, from?.layers[i]))
+  }
+
+  /** Tokens that every layer has seen: the next token's position. */
+  get length(): number {
+    return Math.min(...this.layers.map((layer) => layer.seen))
+  }
+
+  layer(index: number): LayerCache {
+    const layer = this.layers[index]
+    if (!layer) throw new ShapeError(`There is no layer ${index}: this cache has ${this.layers.length}, from 0.`)
+    return layer
+  }
+
+  /** A second cache with the same content. Pages are shared until one of the two changes them. */
+  fork(): KvCache {
+    return new KvCache(this.shape, { policy: this.policy, kernels: this.kernels, trace: this.trace !== undefined }, this)
+  }
+
+  /** Exact bytes now, the peak, and what a full cache would take. Pages shared with forks count in each. */
+  ledger(): Ledger {
+    let payload = 0, scales = 0, columns = 0, indices = 0, rows = 0, away = 0
+    for (const layer of this.layers) {
+      for (const head of layer.heads) {
+        rows += head.rows
+        columns += head.columns.bytes
+        for (const list of head.lists) {
+          indices += list.indexBytes
+          for (const page of list.pages) {
+            if (!page.address) away += page.bytes
+            else {
+              const codes = codeBytes(page.codec.layout, page.bytes, page.capacity, this.shape.headDim)
+              payload += codes
+              scales += page.bytes - codes
+            }
+          }
+        }
+      }
+    }
+    const { layers, kvHeads, headDim } = this.shape
+    const full = this.length * layers * kvHeads * headDim * 2
+    const tier = this.pool.tierName
+    return {
+      bytes: payload + scales + columns + indices, payload, scales, columns, indices, scratch: this.rotary?.bytes ?? 0,
+      tiers: tier ? { [tier]: away } : {}, peakBytes: this.pool.peak, rows, seen: this.length,
+      fullF16Bytes: full * 2, fullF32Bytes: full * 4,
+    }
+  }
+
+  /** Frees every page. Rejects with TierError if a tier could not be closed; memory is free even then. */
+  async dispose(): Promise<void> {
+    for (const layer of this.layers) layer.dispose()
+    this.rotary?.dispose()
+    this.users.delete(this)
+    if (this.users.size === 0) await this.pool.close()
+  }
+}
+
+function codeBytes(layout: Head['segments'][0]['keys']['pages'][0]['codec']['layout'], bytes: number, capacity: number, headDim: number): number {
+  return layout === 'opaque' || layout.kind === 'raw32' ? bytes : capacity * headDim * layout.bits / 8
+}
+
+/** A policy must fit the model before the first token, not at its thousandth. */
+function checkPolicy(shape: CacheShape, policy: Policy): void {
+  for (const storage of policy.encode?.classes ?? []) {
+    for (const codec of [storage.keys, storage.values]) {
+      try {
+        codec.pageRows(shape.headDim)
+      } catch (error) {
+        throw new UnsupportedPolicyError(`${policy.text} does not fit this model. ${(error as Error).message}`)
+      }
+    }
+  }
+}

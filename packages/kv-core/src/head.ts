@@ -1,0 +1,250 @@
+import { PAGE_ENTRY, type Kernels, type Rows } from '@kvfold/kernels'
+import type { Codec, ColumnSpec, Encoder, FlushRule } from './axes.ts'
+import { PAGE_ROWS, raw32 } from './codecs.ts'
+import { Columns } from './columns.ts'
+import type { Page, PagePool } from './page.ts'
+import { PageList, writeTable } from './page-list.ts'
+
+/** Rows of slices in which segments are decoded that the kernels cannot read where they lie. */
+const SLICE = 512
+
+/** Rows of one head in one storage class. New rows arrive unpacked and are packed by the flush rule. */
+export interface Segment {
+  storage: number
+  keys: PageList
+  values: PageList
+  logitScale: number
+  logWeight: number
+}
+
+/** A part of a head's rows that the kernels can read: `start` is its first row; `causal` as the kernels take it. */
+export interface Slice {
+  rows: Rows
+  start: number
+  causal: number
+}
+
+/** Everything that is stored for one KV head of one layer. Rows are numbered through the segments; new ones arrive in the last. */
+export class Head {
+  segments: Segment[]
+  columns: Columns
+  private readonly kernels: Kernels
+  private readonly pool: PagePool
+  private readonly headDim: number
+
+  constructor(kernels: Kernels, pool: PagePool, headDim: number, columns: readonly ColumnSpec[], classes: number) {
+    this.kernels = kernels
+    this.pool = pool
+    this.headDim = headDim
+    this.columns = new Columns(columns, (bytes) => pool.claim(bytes))
+    // Class 0 comes last: that is where rows arrive.
+    this.segments = Array.from({ length: classes }, (_, i) => ({
+      storage: classes - 1 - i,
+      keys: new PageList(kernels, pool, headDim),
+      values: new PageList(kernels, pool, headDim),
+      logitScale: 1,
+      logWeight: 0,
+    }))
+  }
+
+  get rows(): number {
+    return this.columns.rows
+  }
+
+  /** The segment in which new rows arrive. */
+  get arrivals(): Segment {
+    return this.segments[this.segments.length - 1]
+  }
+
+  get lists(): PageList[] {
+    return this.segments.flatMap((segment) => [segment.keys, segment.values])
+  }
+
+  /**
+   * Calls `visit` for each piece of the rows. `base`: the rows that the first query of a prompt sees before its own, or -1 if every query
+   * sees all rows. Returns a promise only if something must be waited for: pages that are away are decoded slice by slice.
+   */
+  visit(base: number, bias: number, visit: (slice: Slice) => void): void | Promise<void> {
+    if (this.segments.every((s) => s.keys.direct && s.values.direct)) {
+      let start = 0
+      for (const segment of this.segments) {
+        if (segment.keys.rows > 0) visit(this.wholeSegment(segment, start, base, bias))
+        start += segment.keys.rows
+      }
+      return
+    }
+    return this.visitSlices(base, bias, visit)
+  }
+
+  private wholeSegment(segment: Segment, start: number, base: number, bias: number): Slice {
+    const { keys, values, logitScale, logWeight } = segment
+    const causal = base < 0 || segment !== this.arrivals ? -1 : base - start
+    const rows = {
+      keyTable: keys.table(), keyPages: keys.pages.length, valueTable: values.table(), valuePages: values.pages.length,
+      rows: keys.rows, bias: bias && bias + start * 4, logitScale, logWeight,
+    }
+    return { rows, start, causal }
+  }
+
+  private async visitSlices(base: number, bias: number, visit: (slice: Slice) => void): Promise<void> {
+    const { pool, headDim } = this
+    const bytes = SLICE * headDim * 4
+    const scratch = pool.malloc(2 * bytes)
+    try {
+      let start = 0
+      for (const segment of this.segments) {
+        const { keys, values } = segment
+        const show = (first: number, count: number, causal: number, keyPages: readonly Page[], valuePages: readonly Page[]): void => {
+          const at = { start: start + first, causal, count, bias: bias && bias + (start + first) * 4 }
+          this.show(segment, at, keyPages, valuePages, visit)
+        }
+        // Rows that only some queries may see have just arrived: unpacked, in memory, read where they lie.
+        const history = base < 0 || segment !== this.arrivals ? keys.rows : base - start
+        for (let first = 0; first < history; first += SLICE) {
+          const count = Math.min(SLICE, history - first)
+          await keys.load(first, count, scratch)
+          await values.load(first, count, scratch + bytes)
+          show(first, count, -1, stagedPages(scratch, count, headDim), stagedPages(scratch + bytes, count, headDim))
+        }
+        if (history < keys.rows) show(history, keys.rows - history, 0, keys.tail(history), values.tail(history))
+        start += keys.rows
+      }
+    } finally {
+      pool.free(scratch, 2 * bytes)
+    }
+  }
+
+  private show(
+    segment: Segment,
+    at: { start: number; causal: number; count: number; bias: number },
+    keyPages: readonly Page[],
+    valuePages: readonly Page[],
+    visit: (slice: Slice) => void,
+  ): void {
+    const { kernels, pool } = this
+    const entry = PAGE_ENTRY * 4
+    const bytes = (keyPages.length + valuePages.length) * entry
+    const keyTable = pool.malloc(bytes)
+    const valueTable = keyTable + keyPages.length * entry
+    writeTable(kernels, keyTable, keyPages)
+    writeTable(kernels, valueTable, valuePages)
+    const { logitScale, logWeight } = segment
+    const rows = {
+      keyTable, keyPages: keyPages.length, valueTable, valuePages: valuePages.length,
+      rows: at.count, bias: at.bias, logitScale, logWeight,
+    }
+    visit({ rows, start: at.start, causal: at.causal })
+    pool.free(keyTable, bytes)
+  }
+
+  /** Drops all rows but `keep` (ascending). */
+  async retain(keep: Uint32Array): Promise<void> {
+    if (keep.length === this.rows) return
+    let start = 0, at = 0
+    for (const { keys, values } of this.segments) {
+      const end = start + keys.rows
+      const from = at
+      while (at < keep.length && keep[at] < end) at++
+      const kept = keep.subarray(from, at).map((row) => row - start)
+      for (const list of [keys, values]) {
+        if (list.away) await list.bringHome((first, rows) => losesSome(kept, first, rows))
+        list.retain(kept)
+      }
+      start = end
+    }
+    this.columns.reorder(keep)
+  }
+
+  /** Undoes an append that failed half-way. */
+  truncate(rows: number): void {
+    const other = this.rows - this.arrivals.keys.rows
+    for (const list of [this.arrivals.keys, this.arrivals.values]) list.truncate(Math.max(0, rows - other))
+    if (this.columns.rows > rows) this.columns.reorder(Uint32Array.from({ length: rows }, (_, i) => i))
+  }
+
+  /** Moves unpacked arrivals to other storage classes: `storage[i]` is the class of row i; rows that are packed stay where they are. */
+  async assign(storage: Uint8Array): Promise<void> {
+    const { arrivals } = this
+    const first = this.rows - arrivals.keys.rows
+    const movable = first + Math.max(arrivals.keys.packed, arrivals.values.packed)
+    const rowsOf = (wanted: number): number[] => {
+      const rows: number[] = []
+      for (let row = movable; row < this.rows; row++) if (storage[row] === wanted) rows.push(row)
+      return rows
+    }
+    const stays = (row: number): boolean => row < movable || storage[row] === arrivals.storage
+    const order: number[] = []
+    let start = 0
+    for (const segment of this.segments) {
+      const moved = segment === arrivals ? [] : rowsOf(segment.storage)
+      const end = start + segment.keys.rows
+      for (let row = start; row < end; row++) if (stays(row)) order.push(row)
+      await this.move(moved.map((row) => row - first), segment)
+      order.push(...moved)
+      start = end
+    }
+    const stay: number[] = []
+    for (let row = first; row < this.rows; row++) if (stays(row)) stay.push(row - first)
+    arrivals.keys.retain(Uint32Array.from(stay))
+    arrivals.values.retain(Uint32Array.from(stay))
+    this.columns.reorder(Uint32Array.from(order))
+  }
+
+  private async move(rows: number[], segment: Segment): Promise<void> {
+    const { headDim, pool, kernels } = this
+    const bytes = headDim * 4
+    const scratch = pool.malloc(bytes)
+    for (const row of rows) {
+      for (const part of ['keys', 'values'] as const) {
+        await this.arrivals[part].load(row, 1, scratch)
+        segment[part].append(1, (_, __, address) => kernels.heap.u8.copyWithin(address, scratch, scratch + bytes))
+      }
+    }
+    pool.free(scratch, bytes)
+  }
+
+  /** Packs what the flush rule says; classes other than the arrivals' are packed whole. */
+  pack(encoder: Encoder): void {
+    for (const segment of this.segments) {
+      const { keys, values } = encoder.classes[segment.storage]
+      const arriving = segment === this.arrivals
+      packList(segment.keys, keys, arriving ? encoder.flush.keys : undefined)
+      packList(segment.values, values, arriving ? encoder.flush.values : undefined)
+    }
+  }
+
+  share(): Head {
+    const copy = new Head(this.kernels, this.pool, this.headDim, [], 0)
+    copy.columns = this.columns.copy()
+    copy.segments = this.segments.map((s) => ({ ...s, keys: s.keys.share(), values: s.values.share() }))
+    return copy
+  }
+
+  dispose(): void {
+    for (const list of this.lists) list.dispose()
+    this.columns.reorder(new Uint32Array(0))
+  }
+}
+
+function packList(list: PageList, codec: Codec, rule: FlushRule['keys'] | undefined): void {
+  const unpacked = list.rows - list.packed
+  if (codec === raw32 || unpacked === 0) return
+  if (!rule) return list.pack(unpacked, codec)
+  const { keep, step } = rule
+  if (unpacked >= keep + step) list.pack(Math.floor((unpacked - keep) / step) * step, codec)
+}
+
+/** True if some but not all rows of the page are kept. */
+function losesSome(kept: Uint32Array, first: number, rows: number): boolean {
+  let count = 0
+  for (const row of kept) if (row >= first && row < first + rows) count++
+  return count > 0 && count < rows
+}
+
+/** Pages over `count` float32 rows in scratch. */
+function stagedPages(address: number, count: number, headDim: number): Page[] {
+  const bytes = PAGE_ROWS * headDim * 4
+  return Array.from({ length: Math.ceil(count / PAGE_ROWS) }, (_, i) => ({
+    codec: raw32, capacity: PAGE_ROWS, bytes, rows: Math.min(PAGE_ROWS, count - i * PAGE_ROWS), refs: 1, address: address + i * bytes, key: 0,
+  }))
+}

@@ -1,0 +1,396 @@
+import { layoutCode, PAGE_ENTRY, type Kernels } from '@kvfold/kernels'
+import type { Codec } from './axes.ts'
+import { PAGE_ROWS, raw32 } from './codecs.ts'
+import { partsOf, type Page, type PagePool } from './page.ts'
+
+/** Rows are allocated in steps of eight, so that a short tail wastes little. */
+const STEP = 8
+
+/** The keys or the values of one segment: pages in row order, packed ones first, then unpacked ones. */
+export class PageList {
+  pages: Page[] = []
+  rows = 0
+  /** Rows in packed pages: the first ones. */
+  packed = 0
+  private readonly kernels: Kernels
+  private readonly pool: PagePool
+  private readonly headDim: number
+  private tableAddress = 0
+  private tableBytes = 0
+  private stale = true
+  private moves = 0
+
+  constructor(kernels: Kernels, pool: PagePool, headDim: number) {
+    this.kernels = kernels
+    this.pool = pool
+    this.headDim = headDim
+  }
+
+  /** Makes room for `count` unpacked rows at the end. `write` fills them, run by run. */
+  append(count: number, write: (first: number, rows: number, address: number) => void): void {
+    let first = 0
+    while (first < count) {
+      const page = this.writableTail(count - first)
+      const rows = Math.min(page.capacity - page.rows, count - first)
+      write(first, rows, page.address + page.rows * this.headDim * 4)
+      page.rows += rows
+      this.rows += rows
+      first += rows
+    }
+    this.stale = true
+  }
+
+  /** An unshared, unpacked last page with room. */
+  private writableTail(wanted: number): Page {
+    const last = this.pages.at(-1)
+    const open = last !== undefined && last.codec === raw32 && last.rows < PAGE_ROWS
+    if (open && last.refs === 1 && !last.key && last.rows < last.capacity) return last
+    const held = open ? last.rows : 0
+    const doubled = open ? Math.max(last.capacity, held + 1, Math.min(2 * last.capacity, PAGE_ROWS)) : STEP
+    const capacity = Math.min(PAGE_ROWS, roundUp(Math.max(doubled, held + wanted)))
+    const page = this.pool.page(raw32, capacity, this.headDim)
+    if (open) {
+      this.copyRows(last, 0, page, 0, held)
+      page.rows = held
+      this.pages.pop()
+      this.pool.release(last)
+    }
+    this.pages.push(page)
+    return page
+  }
+
+  /** Drops the rows from `rows` on (undoes an append). */
+  truncate(rows: number): void {
+    if (rows < this.rows) this.retain(Uint32Array.from({ length: rows }, (_, i) => i))
+  }
+
+  /**
+   * Keeps only the rows `keep` (ascending). Pages that lose nothing stay as they are, shared ones too. Rows of separable codecs are
+   * laid densely into new pages; a packed group only shrinks, its scale and codes are never computed anew.
+   */
+  retain(keep: Uint32Array): void {
+    if (keep.length === this.rows) return
+    const before = this.pages
+    this.pages = []
+    this.rows = this.packed = 0
+    let pending: { page: Page; kept: Uint32Array }[] = []
+    const flush = (): void => {
+      this.relay(pending)
+      pending = []
+    }
+    let at = 0, start = 0
+    for (const page of before) {
+      const from = at
+      while (at < keep.length && keep[at] < start + page.rows) at++
+      const kept = keep.subarray(from, at).map((row) => row - start)
+      start += page.rows
+      const separable = partsOf(page.codec.layout, page.codec, this.headDim).shared === 0
+      if (pending.length > 0 && pending[0].page.codec !== page.codec) flush()
+      if (kept.length === 0) this.pool.release(page)
+      else if (kept.length === page.rows && (!separable || page.rows === page.codec.pageRows(this.headDim))) {
+        flush()
+        this.push(page)
+      } else if (separable) pending.push({ page, kept })
+      else {
+        flush()
+        this.push(this.shrunk(page, kept))
+      }
+    }
+    flush()
+    this.stale = true
+  }
+
+  private push(page: Page): void {
+    this.pages.push(page)
+    this.rows += page.rows
+    if (page.codec !== raw32) this.packed += page.rows
+  }
+
+  /** Lays the kept rows of some pages of one separable codec densely into new pages. */
+  private relay(sources: { page: Page; kept: Uint32Array }[]): void {
+    if (sources.length === 0) return
+    if (sources.length === 1 && sources[0].kept.length === sources[0].page.rows) return this.push(sources[0].page)
+    const { codec } = sources[0].page
+    const full = codec.pageRows(this.headDim)
+    let left = sources.reduce((sum, s) => sum + s.kept.length, 0)
+    const targets: Page[] = []
+    for (; left > 0; left -= full) {
+      const page = this.pool.page(codec, Math.min(full, roundUp(left)), this.headDim)
+      page.rows = Math.min(full, left)
+      targets.push(page)
+    }
+    this.gather(sources, targets)
+    for (const { page } of sources) this.pool.release(page)
+    for (const page of targets) this.push(page)
+  }
+
+  private gather(sources: { page: Page; kept: Uint32Array }[], targets: Page[]): void {
+    const { kernels, pool } = this
+    const count = targets.reduce((sum, page) => sum + page.rows, 0)
+    const entry = PAGE_ENTRY * 4
+    const bytes = (sources.length + targets.length) * entry + count * 4
+    const scratch = pool.malloc(bytes)
+    const into = scratch + sources.length * entry
+    const indices = into + targets.length * entry
+    writeTable(kernels, scratch, sources.map((s) => s.page))
+    writeTable(kernels, into, targets)
+    const view = kernels.heap.i32
+    let at = indices >> 2, start = 0
+    for (const { page, kept } of sources) {
+      for (const row of kept) view[at++] = start + row
+      start += page.rows
+    }
+    const { codec } = targets[0]
+    for (const { base, width } of partsOf(codec.layout, codec, this.headDim).parts)
+      kernels.gather(scratch, sources.length, into, targets.length, indices, count, base, width)
+    pool.free(scratch, bytes)
+  }
+
+  /** A smaller page with some rows of a packed group: the same codes, the same scales. */
+  private shrunk(page: Page, kept: Uint32Array): Page {
+    const small = this.pool.page(page.codec, Math.min(page.capacity, roundUp(kept.length)), this.headDim)
+    kept.forEach((row, i) => this.copyRows(page, row, small, i, 1))
+    small.rows = kept.length
+    const { shared } = partsOf(page.codec.layout, page.codec, this.headDim)
+    const end = page.address + page.bytes
+    this.kernels.heap.u8.copyWithin(small.address + small.bytes - shared, end - shared, end)
+    this.pool.release(page)
+    return small
+  }
+
+  /** Copies rows between pages of one codec, without what the rows share. */
+  private copyRows(from: Page, start: number, into: Page, at: number, count: number): void {
+    const { u8 } = this.kernels.heap
+    for (const { base, width } of partsOf(from.codec.layout, from.codec, this.headDim).parts) {
+      const source = from.address + base * from.capacity + start * width
+      u8.copyWithin(into.address + base * into.capacity + at * width, source, source + count * width)
+    }
+  }
+
+  /** Packs the oldest `count` unpacked rows. */
+  pack(count: number, codec: Codec): void {
+    if (count <= 0 || codec === raw32) return
+    const { kernels, pool, headDim } = this
+    const firstRaw = this.pages.findIndex((page) => page.codec === raw32)
+    const raw = this.pages.splice(firstRaw)
+    const bytes = count * headDim * 4
+    const scratch = pool.malloc(bytes)
+    let done = 0
+    const rest: { page: Page; kept: Uint32Array }[] = []
+    for (const page of raw) {
+      const rows = Math.min(page.rows, count - done)
+      kernels.heap.u8.copyWithin(scratch + done * headDim * 4, page.address, page.address + rows * headDim * 4)
+      done += rows
+      if (rows === page.rows) pool.release(page)
+      else rest.push({ page, kept: Uint32Array.from({ length: page.rows - rows }, (_, i) => rows + i) })
+    }
+    for (let at = 0; at < count; ) at += this.packInto(scratch + at * headDim * 4, count - at, codec)
+    pool.free(scratch, bytes)
+    this.packed += count
+    this.rows -= rest.reduce((sum, { kept }) => sum + kept.length, 0)
+    // Unpacked pages that lost their first rows are laid anew, the others move up as they are.
+    for (const source of rest) {
+      if (source.kept.length === source.page.rows) this.push(source.page)
+      else this.relay([source])
+    }
+    this.stale = true
+  }
+
+  /** Packs up to one page of rows; continues an open page of a separable codec. Returns the rows packed. */
+  private packInto(from: number, count: number, codec: Codec): number {
+    const { headDim, pool } = this
+    const full = codec.pageRows(headDim)
+    const separable = partsOf(codec.layout, codec, headDim).shared === 0
+    let last = this.pages.at(-1)
+    if (!separable || last?.codec !== codec || last.rows === full) {
+      const page = pool.page(codec, Math.min(full, separable ? roundUp(count) : count), headDim)
+      this.pages.push(page)
+      last = page
+    } else if (last.refs > 1 || last.key || last.rows === last.capacity) {
+      const grown = Math.min(full, roundUp(Math.max(last.rows + count, Math.min(2 * last.capacity, full))))
+      const page = pool.page(codec, grown, headDim)
+      this.copyRows(last, 0, page, 0, last.rows)
+      page.rows = last.rows
+      this.pages[this.pages.length - 1] = page
+      pool.release(last)
+      last = page
+    }
+    const rows = Math.min(last.capacity - last.rows, count)
+    this.encode(from, rows, last)
+    last.rows += rows
+    return rows
+  }
+
+  private encode(from: number, rows: number, page: Page): void {
+    const { kernels, headDim, pool } = this
+    const { codec } = page
+    if (codec.layout === 'opaque') {
+      const width = codec.bytes(1, headDim)
+      const target = kernels.heap.u8.subarray(page.address + page.rows * width, page.address + (page.rows + rows) * width)
+      codec.encode!(kernels.heap.f32.slice(from >> 2, (from >> 2) + rows * headDim), rows, headDim, target)
+    } else if (page.rows === 0) kernels.quantize(from, rows, headDim, codec.layout, page.address, page.capacity)
+    else {
+      const bytes = codec.bytes(rows, headDim)
+      const part: Page = { codec, capacity: rows, bytes, rows, refs: 1, address: pool.malloc(bytes), key: 0 }
+      kernels.quantize(from, rows, headDim, codec.layout, part.address, rows)
+      this.copyRows(part, 0, page, page.rows, rows)
+      pool.free(part.address, bytes)
+    }
+  }
+
+  /** All rows as float32 [rows][headDim], a copy. All pages must be in memory. */
+  read(): Float32Array {
+    const { headDim, pool, rows } = this
+    const bytes = rows * headDim * 4
+    if (bytes === 0) return new Float32Array(0)
+    const scratch = pool.malloc(bytes)
+    let at = scratch
+    for (const page of this.pages) {
+      this.decode(page, page.address, 0, page.rows, at)
+      at += page.rows * headDim * 4
+    }
+    const out = this.kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
+    pool.free(scratch, bytes)
+    return out
+  }
+
+  /** Writes the rows `start .. start+count` as float32 to `into`. Pages that are away come back only for this. */
+  async load(start: number, count: number, into: number): Promise<void> {
+    let first = 0
+    for (const page of this.pages) {
+      const from = Math.max(start, first), to = Math.min(start + count, first + page.rows)
+      if (from < to) {
+        const address = page.address || await this.pool.fetch(page)
+        this.decode(page, address, from - first, to - from, into + (from - start) * this.headDim * 4)
+        if (!page.address) this.pool.free(address, page.bytes)
+      }
+      first += page.rows
+    }
+  }
+
+  private decode(page: Page, address: number, start: number, count: number, into: number): void {
+    const { kernels, headDim } = this
+    const { codec, capacity } = page
+    if (codec.layout === 'opaque') {
+      const width = codec.bytes(1, headDim)
+      const out = new Float32Array(count * headDim)
+      codec.decode!(kernels.heap.u8.slice(address + start * width, address + (start + count) * width), count, headDim, out)
+      kernels.heap.f32.set(out, into >> 2)
+    } else kernels.dequantize(address, capacity, codec.layout, start, count, headDim, into)
+  }
+
+  /** Overwrites one unpacked row. A shared page is copied first. */
+  write(row: number, values: Float32Array): void {
+    let start = 0
+    for (let i = 0; i < this.pages.length; i++) {
+      let page = this.pages[i]
+      if (row < start + page.rows) {
+        if (page.refs > 1 || page.key) {
+          const copy = this.pool.page(page.codec, page.capacity, this.headDim)
+          this.copyRows(page, 0, copy, 0, page.rows)
+          copy.rows = page.rows
+          this.pages[i] = copy
+          this.pool.release(page)
+          page = copy
+          this.stale = true
+        }
+        this.kernels.heap.f32.set(values, (page.address >> 2) + (row - start) * this.headDim)
+        return
+      }
+      start += page.rows
+    }
+  }
+
+  /** The address of the page table. The list must be `direct`. */
+  table(): number {
+    if (!this.stale && this.moves === this.pool.moves) return this.tableAddress
+    const bytes = roundUp(this.pages.length) * PAGE_ENTRY * 4
+    if (bytes !== this.tableBytes) {
+      this.freeTable()
+      if (bytes > 0) this.tableAddress = this.pool.malloc(bytes)
+      this.tableBytes = bytes
+    }
+    writeTable(this.kernels, this.tableAddress, this.pages)
+    this.stale = false
+    this.moves = this.pool.moves
+    return this.tableAddress
+  }
+
+  get indexBytes(): number {
+    return this.tableBytes
+  }
+
+  /** True if the kernels can read every page where it lies. */
+  get direct(): boolean {
+    return this.pages.every((page) => page.address !== 0 && page.codec.layout !== 'opaque')
+  }
+
+  get away(): boolean {
+    return this.pages.some((page) => page.address === 0)
+  }
+
+  /** The rows from `row` on, which must be unpacked and in memory, as pages to be read. */
+  tail(row: number): Page[] {
+    const pages: Page[] = []
+    let first = 0
+    for (const page of this.pages) {
+      const skip = Math.max(0, row - first)
+      if (skip < page.rows) pages.push({ ...page, address: page.address + skip * this.headDim * 4, rows: page.rows - skip, capacity: page.capacity - skip })
+      first += page.rows
+    }
+    return pages
+  }
+
+  /** Brings home the pages that are away and that `needed` says are needed: a copy in memory takes their place. */
+  async bringHome(needed: (firstRow: number, rows: number) => boolean): Promise<void> {
+    let first = 0
+    for (let i = 0; i < this.pages.length; i++) {
+      const page = this.pages[i]
+      if (!page.address && needed(first, page.rows)) {
+        this.pages[i] = { ...page, refs: 1, key: 0, address: await this.pool.fetch(page) }
+        this.pool.release(page)
+        this.stale = true
+      }
+      first += page.rows
+    }
+  }
+
+  share(): PageList {
+    const copy = new PageList(this.kernels, this.pool, this.headDim)
+    copy.pages = [...this.pages]
+    for (const page of copy.pages) page.refs++
+    copy.rows = this.rows
+    copy.packed = this.packed
+    return copy
+  }
+
+  dispose(): void {
+    for (const page of this.pages) this.pool.release(page)
+    this.pages = []
+    this.rows = this.packed = 0
+    this.freeTable()
+  }
+
+  private freeTable(): void {
+    if (this.tableBytes > 0) this.pool.free(this.tableAddress, this.tableBytes)
+    this.tableBytes = 0
+    this.tableAddress = 0
+    this.stale = true
+  }
+}
+
+/** Writes a page table for the kernels. */
+export function writeTable(kernels: Kernels, address: number, pages: readonly Page[]): void {
+  const view = kernels.heap.i32
+  pages.forEach((page, i) => {
+    const at = (address >> 2) + i * PAGE_ENTRY
+    view[at] = page.address
+    view[at + 1] = page.rows
+    view[at + 2] = page.codec.layout === 'opaque' ? 0 : layoutCode(page.codec.layout)
+    view[at + 3] = page.capacity
+  })
+}
+
+function roundUp(rows: number): number {
+  return Math.ceil(rows / STEP) * STEP
+}

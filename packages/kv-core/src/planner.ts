@@ -1,0 +1,197 @@
+import { applyPlan, checkPlan } from './apply-plan.ts'
+import type { HeadView, LayerStats, Moment, Observation, RowBudget } from './axes.ts'
+import { BudgetError } from './errors.ts'
+import type { Head } from './head.ts'
+import { headView } from './head-view.ts'
+import type { PagePool } from './page.ts'
+import type { HeadPlan, LayerPlan } from './plan.ts'
+import type { Policy } from './policy.ts'
+import type { CacheShape } from './shape.ts'
+import type { PlanTrace } from './trace.ts'
+
+/** Runs a policy over the layers of one sequence: score, budget, select, fold, pack, place. */
+export class Planner {
+  private readonly shape: CacheShape
+  private readonly policy: Policy
+  private readonly pool: PagePool
+  private readonly layers: readonly Head[][]
+  private readonly trace: PlanTrace | undefined
+  private readonly measures: number[] = []
+  /** Rows allowed, [layer][head], as allocated when the last prompt ended. */
+  private budgets: number[][] = []
+  /** The folder's state, by layer. */
+  private states: Record<string, number>[]
+
+  constructor(shape: CacheShape, policy: Policy, pool: PagePool, layers: readonly Head[][], trace?: PlanTrace, from?: Planner) {
+    this.shape = shape
+    this.policy = policy
+    this.pool = pool
+    this.layers = layers
+    this.trace = trace
+    this.measures = from ? [...from.measures] : []
+    this.budgets = from ? from.budgets.map((heads) => [...heads]) : []
+    this.states = Array.from({ length: shape.layers }, (_, i) => ({ ...from?.states[i] }))
+  }
+
+  /** After a layer's prompt or decode step: `seen` tokens so far. */
+  async plan(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<void> {
+    const { policy, shape } = this
+    const scores = this.score(layer, moment, observations, seen)
+    let done = [layer]
+    if (policy.budget && scores) {
+      const { when = 'layer' } = policy.budget
+      if (moment === 'decode') await this.cut(layer, moment, scores, seen)
+      else if (when === 'layer') {
+        this.budgets[layer] = this.allocate([layer], seen)[0]
+        await this.cut(layer, moment, scores, seen)
+      } else {
+        const last = layer === shape.layers - 1
+        this.keepScores(layer, scores)
+        if (when === 'cascade' || last) await this.cutTogether(layer, moment, seen)
+        // Rows are packed only when their layer will not be cut again for this prompt.
+        done = last ? this.layers.map((_, i) => i) : []
+      }
+    }
+    for (const index of done) await this.settle(index, moment, seen)
+  }
+
+  private views(layer: number, seen: number): HeadView[] {
+    const { headDim } = this.shape
+    return this.layers[layer].map((head, i) => headView(head, layer, i, headDim, seen, this.policy.needs))
+  }
+
+  private score(layer: number, moment: Moment, observations: Observation[], seen: number): Float32Array[] | undefined {
+    const { score, budget } = this.policy
+    const views = this.views(layer, seen)
+    if (moment === 'prefill' && budget?.measure) this.measures[layer] = budget.measure(views.map((head, i) => ({ seen: observations[i], head })))
+    if (!score || !(score.moments ?? ['prefill']).includes(moment)) return undefined
+    return views.map((head, i) => score.score(observations[i], head))
+  }
+
+  /** Scores wait in a column for a budget that depends on layers still to come. */
+  private keepScores(layer: number, scores: Float32Array[]): void {
+    this.layers[layer].forEach((head, i) => head.columns.get('score').set(scores[i]))
+  }
+
+  private async cutTogether(upTo: number, moment: Moment, seen: number): Promise<void> {
+    const layers = Array.from({ length: upTo + 1 }, (_, i) => i)
+    const budgets = this.allocate(layers, seen)
+    for (const layer of layers) {
+      this.budgets[layer] = budgets[layer]
+      await this.cut(layer, moment, this.layers[layer].map((head) => head.columns.get('score').slice()), seen)
+    }
+  }
+
+  private allocate(layers: number[], seen: number): number[][] {
+    const budget = this.policy.budget!
+    const stats: LayerStats[] = layers.map((layer) => ({
+      layer, rows: this.layers[layer].map((head) => head.rows), measure: this.measures[layer] ?? 0,
+    }))
+    return budget.allocate(stats, this.rowBudget(seen))
+  }
+
+  /** The budget's size in rows per layer and head. */
+  private rowBudget(seen: number): RowBudget {
+    const { layers, kvHeads } = this.shape
+    const { size } = this.policy.budget!
+    const rows = 'tokens' in size ? size.tokens
+      : 'ratio' in size ? Math.max(1, Math.floor(seen * size.ratio))
+      : this.rowsFor(size.bytes / (layers * kvHeads), seen)
+    return { rows, layers, kvHeads, seen }
+  }
+
+  /** The most rows of one head that fit the bytes, packed as the policy packs them. */
+  private rowsFor(bytes: number, seen: number): number {
+    let low = 0, high = seen
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if (this.headBytes(middle) <= bytes) low = middle
+      else high = middle - 1
+    }
+    if (low === 0) throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1)}.`)
+    return low
+  }
+
+  private headBytes(rows: number): number {
+    const { headDim } = this.shape
+    const { encode, columns } = this.policy
+    let bytes = rows * columns.length * 4
+    for (const part of ['keys', 'values'] as const) {
+      const codec = encode?.classes[0][part]
+      const rule = encode?.flush[part] ?? { keep: rows, step: 1 }
+      const packed = !codec || rows < rule.keep + rule.step ? 0 : Math.floor((rows - rule.keep) / rule.step) * rule.step
+      bytes += (rows - packed) * headDim * 4
+      if (!codec || packed === 0) continue
+      const page = codec.pageRows(headDim)
+      bytes += Math.floor(packed / page) * codec.bytes(page, headDim) + (packed % page ? codec.bytes(packed % page, headDim) : 0)
+    }
+    return bytes
+  }
+
+  private async cut(layer: number, moment: Moment, scores: Float32Array[], seen: number): Promise<void> {
+    const heads = this.layers[layer]
+    const budgets = this.budgets[layer]
+    if (!budgets || heads.every((head, i) => head.rows <= budgets[i])) return
+    const { select, fold } = this.policy
+    if (fold) for (const head of heads) for (const list of head.lists) await list.bringHome(() => true)
+    const views = this.views(layer, seen)
+    const plans: HeadPlan[] = views.map((view, i) => ({
+      keep: view.rows <= budgets[i] ? allRows(view.rows) : select.select(scores[i], budgets[i], view),
+    }))
+    if (fold) {
+      const leaving = plans.map(({ keep }, i) => ({ kept: keep, left: complement(keep, views[i].rows), head: views[i] }))
+      fold.fold(leaving, this.states[layer]).forEach((foldPlan, i) => { plans[i].fold = foldPlan })
+    }
+    plans.forEach((plan, i) => checkPlan(plan, views[i].rows, budgets[i], `layer ${layer}, head ${i}`))
+    const plan: LayerPlan = { layer, when: moment, heads: plans }
+    this.trace?.record(plan, views.map((view) => view.positions.slice()))
+    for (let i = 0; i < heads.length; i++) await applyPlan(heads[i], plans[i], this.shape.headDim)
+  }
+
+  /** Packs and places what stays. */
+  private async settle(layer: number, moment: Moment, seen: number): Promise<void> {
+    const { encode, place } = this.policy
+    for (const [index, head] of this.layers[layer].entries()) {
+      if (encode) {
+        if (encode.assign && moment === 'prefill') {
+          const view = headView(head, layer, index, this.shape.headDim, seen, this.policy.needs)
+          await head.assign(encode.assign(allRows(head.rows), undefined, view))
+        }
+        head.pack(encode)
+      }
+      if (place) await this.place(layer, index, head)
+    }
+  }
+
+  private async place(layer: number, index: number, head: Head): Promise<void> {
+    const { place } = this.policy
+    let after = head.rows
+    for (const segment of head.segments) {
+      after -= segment.keys.rows
+      for (const part of ['keys', 'values'] as const) {
+        let newer = segment[part].rows
+        for (const page of segment[part].pages) {
+          newer -= page.rows
+          if (!page.address || page.rows < page.codec.pageRows(this.shape.headDim)) continue
+          const view = { layer, head: index, part, rows: page.rows, bytes: page.bytes, newer: after + newer }
+          if (!place!.leaves(view)) continue
+          this.pool.use(() => place!.open())
+          await this.pool.leave(page)
+        }
+      }
+    }
+  }
+}
+
+function allRows(rows: number): Uint32Array {
+  return Uint32Array.from({ length: rows }, (_, i) => i)
+}
+
+function complement(keep: Uint32Array, rows: number): Uint32Array {
+  const left = new Uint32Array(rows - keep.length)
+  for (let row = 0, at = 0, out = 0; row < rows; row++) {
+    if (at < keep.length && keep[at] === row) at++
+    else left[out++] = row
+  }
+  return left
+}
