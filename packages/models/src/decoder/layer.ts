@@ -1,0 +1,109 @@
+import {
+  add, dispose, mul, reshape, sigmoid, tidy, transpose, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D, tensor1d,
+} from '@tensorflow/tfjs-core'
+import type { LayerCache } from '@kvfold/kv-core'
+import type { ModelConfig } from '../config/model-config.ts'
+import type { Weights } from '../weights/weights.ts'
+import { asTensor } from './as-tensor.ts'
+import { apply, loadLinear, loadVector, type Linear } from './linear.ts'
+import { createNorm, normalize, normTensors, type Norm } from './norm.ts'
+
+/** One decoder block's parameters. */
+export interface Layer {
+  config: ModelConfig
+  norm: Norm
+  query: Linear
+  key: Linear
+  value: Linear
+  output: Linear
+  gate: Linear
+  up: Linear
+  down: Linear
+  /** Gains [headDim] of the norms on queries and keys (Qwen3). */
+  heads?: { norm: Norm; query: Tensor1D; key: Tensor1D }
+}
+
+/** Loads block `index`. `norm` is shared by all blocks. */
+export async function loadLayer(weights: Weights, config: ModelConfig, index: number, norm: Norm): Promise<Layer> {
+  const { width, feedForward, queryHeads, kvHeads, headDim } = config
+  const at = `model.layers.${index}`
+  const before = await loadVector(weights, `${at}.input_layernorm.weight`, width)
+  const after = await loadVector(weights, `${at}.post_attention_layernorm.weight`, width)
+  return {
+    config,
+    norm,
+    query: await loadLinear(weights, `${at}.self_attn.q_proj`, width, queryHeads * headDim, before),
+    key: await loadLinear(weights, `${at}.self_attn.k_proj`, width, kvHeads * headDim, before),
+    value: await loadLinear(weights, `${at}.self_attn.v_proj`, width, kvHeads * headDim, before),
+    output: await loadLinear(weights, `${at}.self_attn.o_proj`, queryHeads * headDim, width),
+    gate: await loadLinear(weights, `${at}.mlp.gate_proj`, width, feedForward, after),
+    up: await loadLinear(weights, `${at}.mlp.up_proj`, width, feedForward, after),
+    down: await loadLinear(weights, `${at}.mlp.down_proj`, feedForward, width),
+    ...(config.queryKeyNorm && {
+      heads: {
+        norm: createNorm(headDim, config.normEpsilon),
+        query: tensor1d(await loadVector(weights, `${at}.self_attn.q_norm.weight`, headDim)),
+        key: tensor1d(await loadVector(weights, `${at}.self_attn.k_norm.weight`, headDim)),
+      },
+    }),
+  }
+}
+
+/** x [n, width] -> the next block's x; the caller disposes both. `more`: later chunks of the same prompt follow. */
+export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, more: boolean): Promise<Tensor2D> {
+  const [q, k, v] = tidy(() => project(layer, x))
+  let attended: Tensor3D | undefined
+  try {
+    attended = asTensor(await cache.attend({ q, k, v, more })) as Tensor3D
+    return tidy(() => finish(layer, x, attended!))
+  } finally {
+    dispose([q, k, v])
+    attended?.dispose()
+  }
+}
+
+function project(layer: Layer, x: Tensor2D): [Tensor3D, Tensor3D, Tensor3D] {
+  const { config: { queryHeads, kvHeads, headDim }, heads } = layer
+  const normed = normalize(layer.norm, x)
+  let q = apply(layer.query, normed), k = apply(layer.key, normed)
+  if (heads) {
+    q = normHeads(heads.norm, heads.query, q)
+    k = normHeads(heads.norm, heads.key, k)
+  }
+  return [byHead(q, queryHeads, headDim), byHead(k, kvHeads, headDim), byHead(apply(layer.value, normed), kvHeads, headDim)]
+}
+
+function finish(layer: Layer, x: Tensor2D, attended: Tensor3D): Tensor2D {
+  const { queryHeads, headDim } = layer.config
+  const n = x.shape[0]
+  const rows = n === 1 ? attended : transpose(attended, [1, 0, 2])
+  const middle = add(x, apply(layer.output, reshape(rows, [n, queryHeads * headDim]))) as Tensor2D
+  const normed = normalize(layer.norm, middle)
+  const gate = apply(layer.gate, normed)
+  const gated = mul(mul(gate, sigmoid(gate)), apply(layer.up, normed)) as Tensor2D
+  return add(middle, apply(layer.down, gated))
+}
+
+/** [n, heads * headDim] -> [heads, n, headDim]. */
+function byHead(x: Tensor2D, heads: number, headDim: number): Tensor3D {
+  const n = x.shape[0]
+  return n === 1 ? reshape(x, [heads, 1, headDim]) : transpose(reshape(x, [n, heads, headDim]), [1, 0, 2])
+}
+
+function normHeads(norm: Norm, gain: Tensor1D, x: Tensor2D): Tensor2D {
+  return reshape(mul(normalize(norm, reshape(x, [-1, norm.width])), gain), x.shape)
+}
+
+/** The matrix products of a block, in order. */
+export function linears(layer: Layer): Linear[] {
+  return [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
+}
+
+/** The tensors of a block, for disposal; the shared norm's are not among them. */
+export function layerTensors(layer: Layer): Tensor[] {
+  const { heads } = layer
+  return [
+    ...linears(layer).flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight])),
+    ...(heads ? [...normTensors(heads.norm), heads.query, heads.key] : []),
+  ]
+}

@@ -1,0 +1,95 @@
+import { dispose, tidy, type Tensor2D } from '@tensorflow/tfjs-core'
+import type { CacheShape } from '@kvfold/kv-core'
+import { cacheShape, type ModelConfig } from '../config/model-config.ts'
+import type { Weights } from '../weights/weights.ts'
+import { embed } from './embedding.ts'
+import { checkChunk, checkInput } from './input.ts'
+import { runLayer } from './layer.ts'
+import { headLogits, wantedRows } from './logits.ts'
+import { attachParameters, disposeParameters, loadParameters, type LoadProgress, parametersOf } from './parameters.ts'
+import type { SequenceCache } from './sequence-cache.ts'
+
+/** Tokens per chunk of a prompt, unless said otherwise. */
+export const DEFAULT_CHUNK = 2048
+
+export interface ForwardOptions {
+  /** Whose logits are returned: the last token's, all, none, or those of the last so many. Default 'last'. */
+  logits?: 'last' | 'all' | 'none' | number
+  /** Looked at between layers and chunks. After an abort the cache holds part of the prompt: dispose it. */
+  signal?: AbortSignal
+  /** Called after each chunk of each layer; `done` and `total` count tokens times layers. */
+  onProgress?: (progress: { done: number; total: number }) => void
+  /** Tokens per chunk. Default 2048. */
+  chunk?: number
+}
+
+/** A Llama-family decoder whose attention is the cache's. Load one with `loadModelFiles` or, in Node, `loadModel`. */
+export class LlamaModel {
+  readonly config: ModelConfig
+  /** What a cache for this model must be built with. */
+  readonly shape: CacheShape
+
+  private constructor(config: ModelConfig) {
+    this.config = config
+    this.shape = cacheShape(config)
+  }
+
+  /** Reads the weights into tfjs tensors of the active backend, one at a time. Throws ModelFormatError, UnsupportedModelError. */
+  static async load(config: ModelConfig, weights: Weights, progress?: LoadProgress): Promise<LlamaModel> {
+    const model = new LlamaModel(config)
+    attachParameters(model, await loadParameters(config, weights, progress))
+    return model
+  }
+
+  get vocabulary(): number {
+    return this.config.vocabulary
+  }
+
+  get maxPositions(): number {
+    return this.config.maxPositions
+  }
+
+  /**
+   * Feeds tokens after those that the cache has seen. Runs layer by layer, each over all chunks of the prompt, so that a
+   * policy can compress a layer before the next one starts. Returns logits `[rows, vocabulary]`, row-major float32, with
+   * rows as `options.logits` says (1 by default).
+   *
+   * Throws ModelInputError, ContextLengthError before the cache changes. After any later error the cache holds part of
+   * the tokens: dispose it.
+   */
+  async forward(tokens: ArrayLike<number>, cache: SequenceCache, options: ForwardOptions = {}): Promise<Float32Array> {
+    const parameters = parametersOf(this)
+    const { embedding, layers } = parameters
+    const { signal, onProgress } = options
+    const chunk = checkChunk(options.chunk ?? DEFAULT_CHUNK)
+    const wanted = wantedRows(options.logits ?? 'last', tokens.length)
+    checkInput(tokens, cache.length, this.vocabulary, this.maxPositions)
+    signal?.throwIfAborted()
+
+    const hidden: Tensor2D[] = []
+    try {
+      for (let start = 0; start < tokens.length; start += chunk)
+        hidden.push(tidy(() => embed(embedding, Array.prototype.slice.call(tokens, start, start + chunk))))
+      const total = tokens.length * layers.length
+      let done = 0
+      for (const [index, layer] of layers.entries()) {
+        const layerCache = cache.layer(index)
+        for (const [c, x] of hidden.entries()) {
+          signal?.throwIfAborted()
+          hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1)
+          x.dispose()
+          done += x.shape[0]
+          onProgress?.({ done, total })
+        }
+      }
+      return await headLogits(parameters, hidden, wanted, this.vocabulary)
+    } finally {
+      dispose(hidden)
+    }
+  }
+
+  /** Frees the weights. */
+  dispose(): void {
+    disposeParameters(this)
+  }
+}

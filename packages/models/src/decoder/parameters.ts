@@ -1,0 +1,78 @@
+import { dispose } from '@tensorflow/tfjs-core'
+import { DisposedError } from '@kvfold/kv-core'
+import type { ModelConfig } from '../config/model-config.ts'
+import type { Weights } from '../weights/weights.ts'
+import { loadEmbedding, type Embedding } from './embedding.ts'
+import { layerTensors, loadLayer, type Layer } from './layer.ts'
+import { loadLinear, loadVector, type Linear } from './linear.ts'
+import { createNorm, normTensors, type Norm } from './norm.ts'
+
+/** All parameters of a model. */
+export interface Parameters {
+  embedding: Embedding
+  norm: Norm
+  layers: Layer[]
+  head: Linear
+}
+
+/** Called after each part of the model is in memory. */
+export interface LoadProgress {
+  signal?: AbortSignal
+  onProgress?: (progress: { done: number; total: number }) => void
+}
+
+/** Loads everything, part by part; frees what it has if a part is bad. */
+export async function loadParameters(config: ModelConfig, weights: Weights, progress: LoadProgress = {}): Promise<Parameters> {
+  const { width, vocabulary, normEpsilon } = config
+  const parameters: Partial<Parameters> & { layers: Layer[] } = { layers: [] }
+  const total = config.layers + 2
+  const step = (done: number): void => {
+    progress.onProgress?.({ done, total })
+    progress.signal?.throwIfAborted()
+  }
+  try {
+    parameters.norm = createNorm(width, normEpsilon)
+    parameters.embedding = await loadEmbedding(weights, vocabulary, width)
+    step(1)
+    for (let i = 0; i < config.layers; i++) {
+      parameters.layers.push(await loadLayer(weights, config, i, parameters.norm))
+      step(i + 2)
+    }
+    const gain = await loadVector(weights, 'model.norm.weight', width)
+    parameters.head = await loadLinear(weights, config.tiedEmbeddings ? 'model.embed_tokens' : 'lm_head', width, vocabulary, gain)
+    step(total)
+    return parameters as Parameters
+  } catch (error) {
+    free(parameters)
+    throw error
+  }
+}
+
+// Beside the model and not in it: the model's declared type then names no tfjs type.
+const PARAMETERS = new WeakMap<object, Parameters>()
+
+export function attachParameters(model: object, parameters: Parameters): void {
+  PARAMETERS.set(model, parameters)
+}
+
+/** A model's parameters. Throws DisposedError after `dispose`. */
+export function parametersOf(model: object): Parameters {
+  const found = PARAMETERS.get(model)
+  if (!found) throw new DisposedError('The model was disposed: load it again.')
+  return found
+}
+
+/** Frees a model's tensors; a second call does nothing. */
+export function disposeParameters(model: object): void {
+  const found = PARAMETERS.get(model)
+  if (found) free(found)
+  PARAMETERS.delete(model)
+}
+
+function free({ norm, layers = [], head }: Partial<Parameters>): void {
+  dispose([
+    ...(norm ? normTensors(norm) : []),
+    ...layers.flatMap(layerTensors),
+    ...(head ? (head.bias ? [head.weight, head.bias] : [head.weight]) : []),
+  ])
+}

@@ -1,0 +1,35 @@
+import { halfToFloat } from '../weights/half.ts'
+import type { Decoder } from './decoder.ts'
+
+/** float32, little end first. */
+export const f32: Decoder = {
+  block: 1,
+  bytes: 4,
+  decode(view, from, count, into, at) {
+    for (let i = 0; i < count; i++) into[at + i] = view.getFloat32(from + 4 * i, true)
+  },
+}
+
+/** IEEE float16. */
+export const f16: Decoder = {
+  block: 1,
+  bytes: 2,
+  decode(view, from, count, into, at) {
+    for (let i = 0; i < count; i++) into[at + i] = halfToFloat(view.getUint16(from + 2 * i, true))
+  },
+}
+
+const bits = new Uint32Array(1)
+const float = new Float32Array(bits.buffer)
+
+/** bfloat16: the upper half of a float32. */
+export const bf16: Decoder = {
+  block: 1,
+  bytes: 2,
+  decode(view, from, count, into, at) {
+    for (let i = 0; i < count; i++) {
+      bits[0] = view.getUint16(from + 2 * i, true) << 16
+      into[at + i] = float[0]!
+    }
+  },
+}
