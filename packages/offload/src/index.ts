@@ -1,1 +1,3 @@
-export {}
+export { disk } from './disk.ts'
+export { lmdbTier, type LmdbTierOptions } from './lmdb-tier.ts'
+export { memoryTier } from './memory-tier.ts'

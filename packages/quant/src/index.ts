@@ -1,1 +1,1 @@
-export {}
+export { kivi } from './kivi.ts'
