@@ -1,6 +1,7 @@
-import { TierError, type Tier } from '@kvfold/kv-core'
+import { TierError } from '@kvfold/kv-core'
 import type * as Lmdb from 'lmdb'
 import { node, type Node } from './node.ts'
+import type { SyncTier } from './sync-tier.ts'
 
 const CHECKSUM = 4
 
@@ -17,7 +18,7 @@ export interface LmdbTierOptions {
  * `path`), so caches that share a path cannot see each other's pages and `close` gives the disk space back. The folder goes on
  * `close` and when the process exits. Every page carries a CRC-32 of its key and bytes. Node only: elsewhere a TierError.
  */
-export function lmdbTier(options: LmdbTierOptions = {}): Tier {
+export function lmdbTier(options: LmdbTierOptions = {}): SyncTier {
   const { path, maxBytes = Infinity } = options
   const on = node()
   const folder = makeFolder(on, path)
@@ -57,7 +58,8 @@ export function lmdbTier(options: LmdbTierOptions = {}): Tier {
       // A view into the mapped file, good until the next call.
       const found = tried(`read page ${key} from ${folder}`, () => store.getBinaryFast(key))
       const intact = found?.length === size + CHECKSUM && found.readUInt32BE(size) === sum(key, found.subarray(0, size))
-      if (!found || !intact) throw new TierError(`Page ${key} in ${folder} is damaged: somebody else wrote there, or the disk fails.`)
+      if (!found || !intact)
+        throw new TierError(`Page ${key} in ${folder} is damaged: somebody else wrote there, or the disk fails.`)
       into.set(found.subarray(0, size))
     },
     delete(key) {

@@ -1,7 +1,8 @@
-import { TierError, type Tier } from '@kvfold/kv-core'
+import { TierError } from '@kvfold/kv-core'
+import type { SyncTier } from './sync-tier.ts'
 
 /** A tier in a Map: the simplest one, and the model that the others are tested against. Saves nothing. */
-export function memoryTier(options: { maxBytes?: number } = {}): Tier {
+export function memoryTier(options: { maxBytes?: number } = {}): SyncTier {
   const { maxBytes = Infinity } = options
   const pages = new Map<number, Uint8Array>()
   let held = 0

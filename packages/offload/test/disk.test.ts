@@ -33,7 +33,7 @@ describe('disk', () => {
   it('opens a store in the given folder, or in one for temporary files, and takes it away', async () => {
     const folder = path.join(os.tmpdir(), `disk-test-${process.pid}-named`)
     const tier = placer({ path: folder }).open()
-    tier.put(1, new Uint8Array(8))
+    await tier.put(1, new Uint8Array(8))
     expect(fs.readdirSync(folder)).toHaveLength(1)
     await tier.close()
     expect(fs.readdirSync(folder)).toEqual([])

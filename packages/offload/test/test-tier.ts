@@ -4,12 +4,13 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 export interface TierUnderTest {
-  make(options?: { maxBytes?: number }): Tier
+  make: (options?: { maxBytes?: number }) => Tier
   /** Names whatever the tier leaves outside of it: files, folders, connections. Empty when all is closed. */
-  traces?(): string[]
+  traces?: () => string[]
 }
 
-const page = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 255)
+const page = (length: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 255)
 
 /** What every tier must do. Call it in the tier's test, then add what is special about it. */
 export function testTier(name: string, { make, traces = () => [] }: TierUnderTest): void {

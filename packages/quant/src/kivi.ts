@@ -11,7 +11,7 @@ const params: z.ZodObject<{
   .object({
     bits: z.literal([2, 4, 8]).default(2).describe('bits per number, of keys and values'),
     group: z.literal([16, 32, 64]).optional()
-      .describe('numbers that share a scale and a minimum; divides residual and headDim; default: 64 tokens of a key channel, 32 channels of a value'),
+      .describe('numbers that share a scale; divides residual and headDim; default: 64 tokens of a key channel, 32 channels of a value'),
     residual: z.number().int().min(16).default(128).describe('newest rows that stay unpacked; a multiple of group'),
   })
   .check(({ value, issues }) => {
@@ -27,12 +27,13 @@ const params: z.ZodObject<{
  * with one scale per token and `group` consecutive channels, and the newest rows in full precision. Code = round((x - min) / step),
  * step = (max - min) / (2^bits - 1); step and minimum are float16, so a number costs bits + 32 / group bits.
  *
- * Keys [rows][headDim], rotated, are packed `residual` at a time: 0 to residual - 1 are unpacked after a step. Values are packed one
- * by one: the newest `residual` are unpacked. Attention of the prompt, and of the step that fills the keys' tail, reads unpacked rows.
+ * Keys [rows][headDim], rotated, are packed `residual` at a time: 0 to residual - 1 are unpacked after a step. Values are packed
+ * one by one: the newest `residual` are unpacked. The prompt's attention, and that of the step which fills the keys' tail, reads
+ * unpacked rows.
  *
  * Defaults: 2 bits and residual 128, as in the paper's tables; with 4 bits and grouped-query attention the authors saw no loss. The
- * tables have groups of 32 (3 bits a number). Here that is the values' default, while keys take 64 (2.5 bits; 32 or 16 where 64 does not
- * divide residual): so a head of 64 takes less than 1/8 of float32 from about 4,000 tokens on, whatever the tails hold.
+ * tables have groups of 32 (3 bits a number). Here that is the values' default, while keys take 64 (2.5 bits; 32 or 16 where 64 does
+ * not divide residual): so a head of 64 takes less than 1/8 of float32 from about 4,000 tokens on, whatever the tails hold.
  *
  * Deviations: a constant group gets step 1 and codes 0 (the code divides by zero); tails are float32; groups of 128 are not offered
  * (a page holds 64 rows). 8 bits are the codec's, not the paper's.

@@ -16,9 +16,12 @@ const SHAPE: CacheShape = { layers: 1, queryHeads: 2, kvHeads: 1, headDim: HEAD_
 function pair(params: Params, seed = 1) {
   const random = createRandom(seed)
   const tensor = (heads: number, n: number): ArrayTensor => ({
-    shape: [heads, n, HEAD_DIM], dtype: 'float32', data: Float32Array.from({ length: heads * n * HEAD_DIM }, () => random() * 4 - 2),
+    shape: [heads, n, HEAD_DIM],
+    dtype: 'float32',
+    data: Float32Array.from({ length: heads * n * HEAD_DIM }, () => random() * 4 - 2),
   })
-  const [cache, full] = [compose(kivi(params)), compose()].map((policy) => new KvCache(SHAPE, { policy, kernels: referenceKernels(ownHeap()) }))
+  const [cache, full] = [compose(kivi(params)), compose()]
+    .map((policy) => new KvCache(SHAPE, { policy, kernels: referenceKernels(ownHeap()) }))
   return {
     ledger: (): Ledger => cache.ledger(),
     async attend(n: number, more = false): Promise<{ error: number; exact: boolean }> {
@@ -78,7 +81,8 @@ describe('kivi, in a cache', () => {
 
   it('takes at most 1/8 of float32 at 4,096 tokens and after', async () => {
     const cache = new KvCache(SHAPE, { policy: compose(kivi()) })
-    const zeros = (heads: number, n: number): ArrayTensor => ({ shape: [heads, n, HEAD_DIM], dtype: 'float32', data: new Float32Array(heads * n * HEAD_DIM) })
+    const zeros = (heads: number, n: number): ArrayTensor =>
+      ({ shape: [heads, n, HEAD_DIM], dtype: 'float32', data: new Float32Array(heads * n * HEAD_DIM) })
     const attend = (n: number, more: boolean) => cache.layer(0).attend({ q: zeros(2, n), k: zeros(1, n), v: zeros(1, n), more })
     for (let at = 0; at < 4096; at += 128) await attend(128, at < 3968)
     expect(cache.ledger().bytes).toBeLessThan(cache.ledger().fullF32Bytes / 8)

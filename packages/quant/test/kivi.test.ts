@@ -46,7 +46,9 @@ function pack(kernels: Kernels, codec: Codec, x: Float32Array, headDim: number):
 /** |a - b| <= rtol |b| + atol, everywhere. */
 function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: number, atol = 0): void {
   expect(a.length).toBe(b.length)
-  for (let i = 0; i < a.length; i++) if (!(Math.abs(a[i] - b[i]) <= rtol * Math.abs(b[i]) + atol)) expect({ i, value: a[i] }).toEqual({ i, value: b[i] })
+  for (let i = 0; i < a.length; i++) {
+    if (!(Math.abs(a[i] - b[i]) <= rtol * Math.abs(b[i]) + atol)) expect({ i, value: a[i] }).toEqual({ i, value: b[i] })
+  }
 }
 
 describe('kivi, against the authors’ code', () => {
@@ -144,7 +146,8 @@ describe('kivi, by hand', () => {
       const [{ keys, values }] = encoder(params).classes
       return [(keys.layout as Affine).group, (values.layout as Affine).group]
     }
-    expect([128, 64, 32, 96, 16, 48].map((residual) => groups({ residual }))).toEqual([[64, 32], [64, 32], [32, 32], [32, 32], [16, 16], [16, 16]])
+    const residuals = [128, 64, 32, 96, 16, 48]
+    expect(residuals.map((residual) => groups({ residual }))).toEqual([[64, 32], [64, 32], [32, 32], [32, 32], [16, 16], [16, 16]])
     expect(groups({})).toEqual([64, 32])
     expect(groups({ group: 16 })).toEqual([16, 16])
     expect(groups({ group: 64 })).toEqual([64, 64])

@@ -13,7 +13,7 @@ const params: z.ZodObject<{
   gamma: z.number().min(0).default(0.95).describe('share of the attention that the chosen blocks must cover'),
   tau: z.number().min(0).max(1).default(0.1).describe('heads with a smaller divergence choose blocks query by query; 0: none does'),
   minBudget: z.number().int().min(1).default(1024).describe('rows that each query sees at least; shorter prompts are dense'),
-  maxBudget: z.number().int().min(1).optional().describe('rows per pattern line set at most; default: no limit'),
+  maxBudget: z.number().int().min(1).optional().describe('rows of all columns, and of all diagonals, at most; default: no limit'),
   block: z.literal([16, 32, 64, 128]).default(128).describe('rows and queries of a block'),
 })
 
@@ -39,10 +39,10 @@ export interface HeadPattern {
  * Defaults: those of the authors' experiment script for Llama 3.1 8B (gamma 0.95, tau 0.1, minBudget 1,024, block 128).
  *
  * Follows the authors' code where the paper differs: line counts are covered lines / 128 + 1 whatever the block size; query-aware
- * heads keep the blocks whose running sum stays under gamma, and also the `minBudget` best columns and diagonals. Deviations: sums in float64;
- * ties go to the older block; a divergence that rounds below 0 counts as 0. Where the chunk is a later part of a prompt (the code
- * knows whole prompts only), the same rules hold with rows counted from the first one; a query block that lies across two row blocks
- * takes the blocks of both. Chunks of fewer than `block` queries are dense.
+ * heads keep the blocks whose running sum stays under gamma, and also the `minBudget` best columns and diagonals. Deviations: sums
+ * in float64; ties go to the older block; a divergence that rounds below 0 counts as 0. Where the chunk is a later part of a prompt
+ * (the code knows whole prompts only), the same rules hold with rows counted from the first one; a query block that lies across two
+ * row blocks takes the blocks of both. Chunks of fewer than `block` queries are dense.
  */
 export const flexprefill: Method<typeof params> = defineMethod({
   name: 'flexprefill',
@@ -68,11 +68,16 @@ export function flexPrefillBlocks(
   const most = Math.min(Math.ceil((maxBudget ?? Infinity) / block), blocks)
   if (rows <= Math.max(2 * block, least * block) || count < block) return undefined
 
+  // Queries first: what comes after may move the memory that they are a view of.
+  const means = Array.from({ length: group }, (_, head) => {
+    const queries = view.queries.subarray(head * count * headDim, (head + 1) * count * headDim)
+    const last = queries.subarray((count - block) * headDim)
+    return { last: meanVectors(last, block, headDim, block), blocks: meanVectors(queries, count, headDim, block) }
+  })
   const logits = view.lastLogits(block)
   const meanKeys = meanVectors(view.keys(), rows, headDim, block)
   const clamp = (lines: number): number => Math.min(most, Math.max(least, lines))
   return blockList({ block, count, rows, group }, (head, chosen) => {
-    const queries = view.queries.subarray(head * count * headDim, (head + 1) * count * headDim)
     const last = logits.subarray(head * block * rows, (head + 1) * block * rows)
     const { vertical, slash } = lastBlockAttention(last, block, rows)
     const coverVertical = covered(vertical, gamma)
@@ -81,8 +86,8 @@ export function flexPrefillBlocks(
     const diagonals = pool(slash, block)
 
     // Would block means have told as much? Not masked, as in the code: the mean of the last queries over all mean keys.
-    const meanQuery = meanVectors(queries.subarray((count - block) * headDim), block, headDim, block)
-    const divergence = rootJsDivergence(softmax(products(meanQuery, 0, meanKeys, blocks, headDim)), columns)
+    const estimate = softmax(products(means[head].last, 0, meanKeys, blocks, headDim))
+    const divergence = rootJsDivergence(estimate, columns)
     const queryAware = divergence < tau
     report?.({ divergence, queryAware, coverVertical, coverSlash })
 
@@ -95,12 +100,11 @@ export function flexPrefillBlocks(
     if (!queryAware) return
 
     // One budget over the whole map of mean queries and mean keys: each query block has mass 1.
-    const meanQueries = meanVectors(queries, count, headDim, block)
-    const maps = Array.from({ length: chosen.queryBlocks }, (_, r) =>
-      softmax(products(meanQueries, r, meanKeys, chosen.lastBlock(r) + 1, headDim)))
-    const flat = new Float64Array(chosen.queryBlocks * blocks)
-    maps.forEach((map, r) => flat.set(map, r * blocks))
-    for (const at of coveredIndices(flat, gamma * chosen.queryBlocks)) chosen.pair(Math.floor(at / blocks), at % blocks)
+    const map = new Float64Array(chosen.queryBlocks * blocks)
+    for (let r = 0; r < chosen.queryBlocks; r++) {
+      map.set(softmax(products(means[head].blocks, r, meanKeys, chosen.lastBlock(r) + 1, headDim)), r * blocks)
+    }
+    for (const at of coveredIndices(map, gamma * chosen.queryBlocks)) chosen.pair(Math.floor(at / blocks), at % blocks)
   })
 }
 

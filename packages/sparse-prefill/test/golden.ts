@@ -12,13 +12,19 @@ export interface GoldenCase {
   outputs: Record<string, string>
 }
 
+interface Entry {
+  dtype: string
+  shape: number[]
+  data_offsets: number[]
+}
+
 /** Reads `data/NAME.json` and `data/NAME.safetensors`: what the authors' code gave for fixed inputs. */
-export function golden(name: string): { cases: GoldenCase[]; tensor(name: string): GoldenTensor } {
+export function golden(name: string): { cases: GoldenCase[]; tensor: (key: string) => GoldenTensor } {
   const url = (end: string): URL => new URL(`data/${name}.${end}`, import.meta.url)
   const { cases } = JSON.parse(fs.readFileSync(url('json'), 'utf8')) as { cases: GoldenCase[] }
   const file = fs.readFileSync(url('safetensors'))
   const start = 8 + Number(file.readBigUInt64LE(0))
-  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { dtype: string; shape: number[]; data_offsets: number[] }>
+  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, Entry>
   return {
     cases,
     tensor(key) {
