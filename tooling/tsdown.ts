@@ -7,7 +7,7 @@ export function library(entry: string[] = ['src/index.ts'], more: UserConfig = {
     format: 'esm',
     platform: 'neutral',
     target: 'es2022',
-    dts: true,
+    dts: { oxc: true },
     clean: true,
     fixedExtension: false,
     hash: false,
