@@ -137,6 +137,23 @@ export class Head {
     pool.free(keyTable, bytes)
   }
 
+  /** All keys or values as float32 [rows][headDim], a copy; pages that are away are read without coming home. */
+  async load(part: 'keys' | 'values'): Promise<Float32Array> {
+    const { headDim, pool, kernels, rows } = this
+    const bytes = rows * headDim * 4
+    const scratch = pool.malloc(bytes)
+    try {
+      let start = 0
+      for (const segment of this.segments) {
+        await segment[part].load(0, segment[part].rows, scratch + start * headDim * 4)
+        start += segment[part].rows
+      }
+      return kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
+    } finally {
+      pool.free(scratch, bytes)
+    }
+  }
+
   /** Drops all rows but `keep` (ascending). */
   async retain(keep: Uint32Array): Promise<void> {
     if (keep.length === this.rows) return
@@ -155,10 +172,11 @@ export class Head {
     this.columns.reorder(keep)
   }
 
-  /** Undoes an append that failed half-way. */
+  /** Undoes an append, also one that failed half-way. */
   truncate(rows: number): void {
-    const other = this.rows - this.arrivals.keys.rows
-    for (const list of [this.arrivals.keys, this.arrivals.values]) list.truncate(Math.max(0, rows - other))
+    const { arrivals } = this
+    const others = this.segments.reduce((sum, segment) => sum + (segment === arrivals ? 0 : segment.keys.rows), 0)
+    for (const list of [arrivals.keys, arrivals.values]) list.truncate(rows - others)
     if (this.columns.rows > rows) this.columns.reorder(Uint32Array.from({ length: rows }, (_, i) => i))
   }
 

@@ -1,6 +1,6 @@
 import type { Borrowed, Kernels, Queries, Tensor } from '@kvfold/kernels'
 import { softmaxStateBytes } from '@kvfold/kernels'
-import type { Moment, Observation } from './axes.ts'
+import type { Observation } from './axes.ts'
 import { prefillBlocks } from './prefill-blocks.ts'
 import { DisposedError, NotFiniteError, ShapeError } from './errors.ts'
 import type { Head } from './head.ts'
@@ -28,7 +28,6 @@ interface Step {
   n: number
   /** Rotated queries, [queryHeads][n][headDim]. */
   queries: number
-  output: number
   /** Rows per head before this call. */
   rowsBefore: number[]
   decode: boolean
@@ -70,38 +69,53 @@ export class Layer implements LayerCache {
   }
 
   private async step({ q: like, more = false }: AttendInput, n: number, q: number, k: number, v: number): Promise<Tensor> {
-    const { shape, kernels, pool } = this.shared
+    const { shape, pool, planner } = this.shared
     const { queryHeads, headDim } = shape
     const decode = n === 1 && this.seen > 0 && !this.prompt && !more
     const bytes = queryHeads * n * headDim * 4
     const queries = pool.malloc(bytes)
     const rowsBefore = this.heads.map((head) => head.rows)
-    let observations: (Observation | undefined)[]
-    let result: Tensor
+    let answer: { result: Tensor; observations: (Observation | undefined)[] }
     try {
       this.rotateQueries(q, queries, n)
       this.append(k, v, n, rowsBefore)
-      const output = kernels.output(like, [queryHeads, n, headDim])
-      const step = { n, queries, output: output.address, rowsBefore, decode }
-      const memories: PromptMemory[] = []
-      observations = []
-      for (let h = 0; h < this.heads.length; h++) {
-        const { observation, memory } = await this.attendHead(h, step, more)
-        observations.push(observation)
-        if (memory) memories.push(memory)
-      }
-      this.prompt = more ? memories : undefined
-      result = output.finish()
+      answer = await this.attendHeads(like, { n, queries, rowsBefore, decode }, more)
+    } catch (error) {
+      // Nothing of a failed call stays: the caller may try it again.
+      this.heads.forEach((head, h) => head.truncate(rowsBefore[h]))
+      throw error
     } finally {
       pool.free(queries, bytes)
     }
     this.seen += n
-    const moment: Moment = decode ? 'decode' : 'prefill'
-    if (!more) await this.shared.planner.plan(this.index, moment, observations as Observation[], this.seen)
-    return result
+    try {
+      if (!more) await planner.plan(this.index, decode ? 'decode' : 'prefill', answer.observations as Observation[], this.seen)
+    } catch (error) {
+      discard(answer.result)
+      throw error
+    }
+    return answer.result
   }
 
-  private async attendHead(h: number, step: Step, more: boolean): Promise<{ observation?: Observation; memory?: PromptMemory }> {
+  private async attendHeads(like: Tensor, step: Step, more: boolean): Promise<{ result: Tensor; observations: (Observation | undefined)[] }> {
+    const { shape, kernels } = this.shared
+    const output = kernels.output(like, [shape.queryHeads, step.n, shape.headDim])
+    const observations: (Observation | undefined)[] = [], memories: PromptMemory[] = []
+    try {
+      for (let h = 0; h < this.heads.length; h++) {
+        const { observation, memory } = await this.attendHead(h, step, output.address, more)
+        observations.push(observation)
+        if (memory) memories.push(memory)
+      }
+    } catch (error) {
+      discard(output.finish())
+      throw error
+    }
+    this.prompt = more ? memories : undefined
+    return { result: output.finish(), observations }
+  }
+
+  private async attendHead(h: number, step: Step, output: number, more: boolean): Promise<{ observation?: Observation; memory?: PromptMemory }> {
     const { shape, kernels, pool, policy, observer } = this.shared
     const { headDim } = shape
     const { n, decode } = step
@@ -128,7 +142,7 @@ export class Layer implements LayerCache {
           blocks?.free()
         }
       }
-      kernels.finish(state, queries, step.output + offset)
+      kernels.finish(state, queries, output + offset)
       if (decode) return { observation: observeStep ? observer.step(head, queries, state, logits) : { moment: 'decode', group } }
       const memory = await observer.chunk(this.prompt?.[h], head, queries, state, base, bias)
       return { memory, observation: more ? undefined : await observer.prompt(memory, head, group, headDim, bias) }
@@ -159,33 +173,28 @@ export class Layer implements LayerCache {
     for (let h = 0; h < shape.queryHeads; h++) kernels.rope(q + h * bytes, into + h * bytes, n, shape.headDim, cos, sin)
   }
 
-  /** Appends rotated keys, values and positions to every head, or to none. */
+  /** Appends rotated keys, values and positions to every head. */
   private append(k: number, v: number, n: number, rowsBefore: number[]): void {
     const { shape, kernels, rotary } = this.shared
     const { headDim } = shape
     const half = headDim / 2
     const width = headDim * 4
-    try {
-      this.heads.forEach((head, h) => {
-        const keys = k + h * n * width, values = v + h * n * width
-        head.arrivals.keys.append(n, (first, rows, address) => {
-          const from = keys + first * width
-          if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
-          else {
-            const { cos, sin } = rotary.tables(this.seen, n)
-            kernels.rope(from, address, rows, headDim, cos + first * half * 4, sin + first * half * 4)
-          }
-        })
-        head.arrivals.values.append(n, (first, rows, address) =>
-          kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width))
-        head.columns.append(n)
-        const positions = head.columns.get('position')
-        for (let i = 0; i < n; i++) positions[rowsBefore[h] + i] = this.seen + i
+    this.heads.forEach((head, h) => {
+      const keys = k + h * n * width, values = v + h * n * width
+      head.arrivals.keys.append(n, (first, rows, address) => {
+        const from = keys + first * width
+        if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
+        else {
+          const { cos, sin } = rotary.tables(this.seen, n)
+          kernels.rope(from, address, rows, headDim, cos + first * half * 4, sin + first * half * 4)
+        }
       })
-    } catch (error) {
-      this.heads.forEach((head, h) => head.truncate(rowsBefore[h]))
-      throw error
-    }
+      head.arrivals.values.append(n, (first, rows, address) =>
+        kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width))
+      head.columns.append(n)
+      const positions = head.columns.get('position')
+      for (let i = 0; i < n; i++) positions[rowsBefore[h] + i] = this.seen + i
+    })
   }
 
   /** The number of new tokens. */
@@ -218,4 +227,8 @@ export class Layer implements LayerCache {
     this.prompt = undefined
     for (const head of this.heads) head.dispose()
   }
+}
+
+function discard(tensor: Tensor): void {
+  (tensor as { dispose?(): void }).dispose?.()
 }

@@ -2,7 +2,7 @@ import { applyPlan, checkPlan } from './apply-plan.ts'
 import type { HeadView, LayerStats, Moment, Observation, RowBudget } from './axes.ts'
 import { BudgetError } from './errors.ts'
 import type { Head } from './head.ts'
-import { headView } from './head-view.ts'
+import { headView, readAhead } from './head-view.ts'
 import type { PagePool } from './page.ts'
 import type { HeadPlan, LayerPlan } from './plan.ts'
 import type { Policy } from './policy.ts'
@@ -36,7 +36,7 @@ export class Planner {
   /** After a layer's prompt or decode step: `seen` tokens so far. */
   async plan(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<void> {
     const { policy, shape } = this
-    const scores = this.score(layer, moment, observations, seen)
+    const scores = await this.score(layer, moment, observations, seen)
     let done = [layer]
     if (policy.budget && scores) {
       const { when = 'layer' } = policy.budget
@@ -55,17 +55,23 @@ export class Planner {
     for (const index of done) await this.settle(index, moment, seen)
   }
 
-  private views(layer: number, seen: number): HeadView[] {
-    const { headDim } = this.shape
-    return this.layers[layer].map((head, i) => headView(head, layer, i, headDim, seen, this.policy.needs))
+  private views(layer: number, seen: number): Promise<HeadView[]> {
+    return Promise.all(this.layers[layer].map((head, i) => this.view(layer, i, head, seen)))
   }
 
-  private score(layer: number, moment: Moment, observations: Observation[], seen: number): Float32Array[] | undefined {
+  private async view(layer: number, index: number, head: Head, seen: number): Promise<HeadView> {
+    const { policy: { needs }, shape: { headDim } } = this
+    return headView(head, layer, index, headDim, seen, needs, await readAhead(head, needs))
+  }
+
+  private async score(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<Float32Array[] | undefined> {
     const { score, budget } = this.policy
-    const views = this.views(layer, seen)
-    if (moment === 'prefill' && budget?.measure) this.measures[layer] = budget.measure(views.map((head, i) => ({ seen: observations[i], head })))
-    if (!score || !(score.moments ?? ['prefill']).includes(moment)) return undefined
-    return views.map((head, i) => score.score(observations[i], head))
+    const measures = moment === 'prefill' && budget?.measure
+    const scores = score && (score.moments ?? ['prefill']).includes(moment)
+    if (!measures && !scores) return undefined
+    const views = await this.views(layer, seen)
+    if (measures) this.measures[layer] = budget.measure!(views.map((head, i) => ({ seen: observations[i], head })))
+    return scores ? views.map((head, i) => score.score(observations[i], head)) : undefined
   }
 
   /** Scores wait in a column for a budget that depends on layers still to come. */
@@ -134,7 +140,7 @@ export class Planner {
     if (!budgets || heads.every((head, i) => head.rows <= budgets[i])) return
     const { select, fold } = this.policy
     if (fold) for (const head of heads) for (const list of head.lists) await list.bringHome(() => true)
-    const views = this.views(layer, seen)
+    const views = await this.views(layer, seen)
     const plans: HeadPlan[] = views.map((view, i) => ({
       keep: view.rows <= budgets[i] ? allRows(view.rows) : select.select(scores[i], budgets[i], view),
     }))
@@ -154,7 +160,7 @@ export class Planner {
     for (const [index, head] of this.layers[layer].entries()) {
       if (encode) {
         if (encode.assign && moment === 'prefill') {
-          const view = headView(head, layer, index, this.shape.headDim, seen, this.policy.needs)
+          const view = await this.view(layer, index, head, seen)
           await head.assign(encode.assign(allRows(head.rows), undefined, view))
         }
         head.pack(encode)
