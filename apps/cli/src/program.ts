@@ -1,0 +1,17 @@
+import { Command } from 'commander'
+import { demoCommand } from './commands/demo.ts'
+import { evalCommand } from './commands/eval.ts'
+import { methodsCommand } from './commands/methods.ts'
+import { runCommand } from './commands/run.ts'
+import { version } from './version.ts'
+
+/** The command line. It throws instead of exiting. */
+export function createProgram(): Command {
+  const program = new Command('kvfold')
+    .description("Keeps a transformer's key-value cache small, and shows what that costs.")
+    .version(version)
+    .showHelpAfterError('Add --help for help.')
+    .exitOverride()
+  for (const add of [runCommand, evalCommand, methodsCommand, demoCommand]) add(program)
+  return program
+}

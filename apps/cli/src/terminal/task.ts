@@ -1,0 +1,25 @@
+import ora from 'ora'
+
+/** A line on a terminal's stderr that says what is going on and how far it is; silent elsewhere. */
+export interface Task {
+  update(how: string): void
+  stop(): void
+}
+
+export function startTask(what: string, quiet: boolean): Task {
+  if (quiet || !process.stderr.isTTY) return { update: () => {}, stop: () => {} }
+  const spinner = ora({ text: `${what} ...`, stream: process.stderr }).start()
+  return {
+    update: (how) => { spinner.text = `${what} ${how}` },
+    stop: () => { spinner.stop() },
+  }
+}
+
+const WIDTH = 24
+
+/** A bar and a percentage. */
+export function percent(done: number, total: number): string {
+  const share = total > 0 ? Math.min(1, done / total) : 1
+  const filled = Math.round(share * WIDTH)
+  return `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)} ${Math.floor(share * 100)}%`
+}

@@ -1,0 +1,1 @@
+export { heldOutDocuments } from './held-out.ts'

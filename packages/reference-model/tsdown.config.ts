@@ -1,0 +1,3 @@
+import { library } from '../../tooling/tsdown.ts'
+
+export default library()
