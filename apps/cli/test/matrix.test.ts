@@ -1,0 +1,51 @@
+import { compose, describeParams, PolicyConflictError, type Method, type Preset } from '@kvfold/kv-core'
+import { testMethod } from '@kvfold/kv-core/testing'
+import { describe, expect, it } from 'vitest'
+import { registry } from '../src/registry.ts'
+
+// Small enough for the laws' short prompts: what is not listed keeps its default.
+const SMALL: Record<string, unknown> = { budget: 48, window: 8, residual: 32, resident: 32, sinks: 2 }
+
+const methods = registry.list().map(({ method }) => method)
+
+function small(method: Method, budget: boolean): Preset {
+  const known = describeParams(method).map(({ name }) => name)
+  const params = Object.entries(SMALL).filter(([name]) => known.includes(name) && (budget || name !== 'budget'))
+  return method(Object.fromEntries(params))
+}
+
+const takesBudget = (method: Method): boolean => 'budget' in method.params.shape
+
+/** A method with its budget, and without one if another preset may bring it. */
+const variants = (method: Method): (() => Preset)[] =>
+  [() => small(method, true), ...(takesBudget(method) ? [() => small(method, false)] : [])]
+
+const combinations: (() => Preset)[][] = [
+  ...methods.flatMap((method) => variants(method).map((make) => [make])),
+  ...methods.flatMap((one, i) => methods.slice(i).flatMap((other) => variants(one).flatMap((a) => variants(other).map((b) => [a, b])))),
+]
+
+const conflicts: string[] = []
+for (const parts of combinations) {
+  const make = (): Preset[] => parts.map((part) => part())
+  const name = make().map(({ text }) => text).join(' + ')
+  try {
+    compose(...make())
+  } catch (error) {
+    if (!(error instanceof PolicyConflictError)) throw error
+    conflicts.push(`${name}: ${error.message}`)
+    continue
+  }
+  testMethod(name, make, { describe, it })
+}
+
+describe('every pair of methods', () => {
+  it('works, or is refused with both names', () => {
+    for (const conflict of conflicts) {
+      const [names, message] = conflict.split(': ')
+      for (const method of new Set(names.split(' + ').map((text) => text.split('(')[0]))) expect(message).toContain(method)
+    }
+    expect(conflicts.length).toBeGreaterThan(0)
+    expect(conflicts.length).toBeLessThan(combinations.length / 2)
+  })
+})
