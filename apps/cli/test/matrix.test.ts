@@ -25,6 +25,25 @@ const combinations: (() => Preset)[][] = [
   ...methods.flatMap((one, i) => methods.slice(i).flatMap((other) => variants(one).flatMap((a) => variants(other).map((b) => [a, b])))),
 ]
 
+/** As many methods at once as go together, starting from each. */
+for (const first of methods) {
+  const parts = [() => small(first, true)]
+  for (const other of methods) {
+    const add = (): Preset => small(other, false)
+    if (other !== first && composes([...parts, add])) parts.push(add)
+  }
+  combinations.push(parts)
+}
+
+function composes(parts: (() => Preset)[]): boolean {
+  try {
+    compose(...parts.map((part) => part()))
+    return true
+  } catch {
+    return false
+  }
+}
+
 const conflicts: string[] = []
 for (const parts of combinations) {
   const make = (): Preset[] => parts.map((part) => part())
