@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
+import { markdownExamples } from './tooling/markdown-examples.ts'
 
 export default defineConfig({
+  plugins: [markdownExamples()],
   ssr: { resolve: { conditions: ['@kvfold/source', 'node', 'import', 'module', 'default'] } },
   resolve: { conditions: ['@kvfold/source', 'node', 'import', 'module', 'default'] },
   test: {
