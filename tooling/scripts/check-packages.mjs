@@ -41,7 +41,7 @@ try {
     Object.keys(manifest.exports).filter((entry) => entry !== './package.json').map((entry) => manifest.name + entry.slice(1)))
   writeFileSync(join(work, 'all.mjs'), entries.map((entry) => `await import('${entry}')`).join('\n'))
   attempt('import', () => run('node', ['all.mjs'], work))
-  attempt('kvfold methods', () => run('node', ['node_modules/kvfold/dist/main.js', 'methods', '--json'], work))
+  attempt('kvfold methods', () => run('node', ['node_modules/kvfold/bin/kvfold.js', 'methods', '--json'], work))
   console.log(`${packages.length} packages, ${entries.length} entries, ${problems} problems`)
 } finally {
   rmSync(work, { recursive: true, force: true })

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 const PAGE = 'docs/methods.md'
-const methods = JSON.parse(execFileSync('node', ['apps/cli/dist/main.js', 'methods', '--json'], { encoding: 'utf8' }))
+const methods = JSON.parse(execFileSync('node', ['apps/cli/bin/kvfold.js', 'methods', '--json'], { encoding: 'utf8' }))
 
 const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')
 const row = (...cells) => `| ${cells.map(cell).join(' | ')} |`

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { OutOfMemoryError } from '@kvfold/kernels'
 import { KvFoldError } from '@kvfold/kv-core'
 import { CommanderError } from 'commander'
