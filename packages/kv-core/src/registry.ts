@@ -40,7 +40,7 @@ export class Registry {
   /** Throws PolicySyntaxError on a name that nobody registered. */
   get(name: string): Method {
     const found = this.methods.get(name)
-    if (!found) throw new PolicySyntaxError(`There is no method "${name}"${this.nearest(name)}. \`kvfold methods\` lists them all.`)
+    if (!found) throw new PolicySyntaxError(`There is no method "${name}".${this.nearest(name)} \`kvfold methods\` lists them all.`)
     return found.method
   }
 
@@ -56,7 +56,7 @@ export class Registry {
 
   private nearest(name: string): string {
     const near = [...this.methods.keys()].find((known) => known.startsWith(name.slice(0, 3)) || known.includes(name) || name.includes(known))
-    return near ? `: did you mean "${near}"?` : ''
+    return near ? ` Did you mean "${near}"?` : ''
   }
 }
 

@@ -34,7 +34,7 @@ describe('policy text', () => {
   })
 
   it('names what is unknown, and what was probably meant', () => {
-    expect(() => registry.policy('larges(budget=3)')).toThrow(/no method "larges": did you mean "largest"/)
+    expect(() => registry.policy('larges(budget=3)')).toThrow(/no method "larges". Did you mean "largest"\?/)
     expect(() => registry.policy('largest(budgets=3)')).toThrow(/no parameter "budgets": it knows budget, decode/)
     expect(() => registry.policy('packed(bits=3)')).toThrow(PolicySyntaxError)
   })
