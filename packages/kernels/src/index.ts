@@ -22,4 +22,5 @@ export {
   softmaxStateBytes,
 } from './kernels.ts'
 export { referenceKernels } from './reference/kernels.ts'
+export { wasmKernels } from './wasm/kernels.ts'
 export type { ArrayTensor, Tensor } from './tensor.ts'

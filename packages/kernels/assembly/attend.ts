@@ -1,0 +1,74 @@
+import { addRaw } from './add-raw'
+import { blockAddends } from './block-addends'
+import { dequantize } from './dequantize'
+import { dotRaw } from './dot-raw'
+import { ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
+import { BLOCK, STRIDE } from './simd'
+import { finishLogits, weigh } from './tile-softmax'
+
+/** Queries of one call: three heads' groups of four, say. */
+export const MAX_QUERIES: i32 = 12
+
+/**
+ * A few queries see all rows. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked by one cursor each,
+ * so pages of keys and of values may end anywhere. `scratch`: 64 addends, logits, then one block of rows.
+ */
+export function attend(
+  max: usize, sum: usize, output: usize, queries: usize, count: i32, headDim: usize,
+  keyTable: usize, valueTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, logitsInto: usize, stride: usize, scratch: usize,
+): void {
+  const logits = scratch + 256
+  const decoded = logits + <usize>MAX_QUERIES * STRIDE
+  const rowBytes = headDim << 2
+  let keyRow = 0
+  let valueRow = 0
+  for (let first = 0; first < rows; first += BLOCK) {
+    const held = min(BLOCK, rows - first)
+    for (let done = 0; done < held;) {
+      while (keyRow >= entryRows(keyTable)) {
+        keyTable += ENTRY
+        keyRow = 0
+      }
+      const take = min(held - done, entryRows(keyTable) - keyRow)
+      const into = logits + (<usize>done << 2)
+      if (entryCode(keyTable) == 0) {
+        dotRaw(entryAddress(keyTable) + <usize>keyRow * rowBytes, take, headDim, queries, count, into)
+      } else {
+        dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, decoded)
+        dotRaw(decoded, take, headDim, queries, count, into)
+      }
+      done += take
+      keyRow += take
+    }
+    blockAddends(bias, first, held, logWeight, scratch)
+    const columns = held + 3 & ~3
+    for (let query = 0; query < count; query++) {
+      const row = logits + <usize>query * STRIDE
+      const at = <usize>query << 2
+      const largest = finishLogits(row, columns, held, 15, scale, scratch)
+      if (logitsInto) memory.copy(logitsInto + (<usize>query * stride + <usize>first << 2), row, <usize>held << 2)
+      const factor = weigh(row, columns, largest, max + at, sum + at)
+      if (factor != 1) rescale(output + <usize>query * rowBytes, rowBytes, factor)
+    }
+    for (let done = 0; done < held;) {
+      while (valueRow >= entryRows(valueTable)) {
+        valueTable += ENTRY
+        valueRow = 0
+      }
+      const take = min(held - done, entryRows(valueTable) - valueRow)
+      const weights = logits + (<usize>done << 2)
+      if (entryCode(valueTable) == 0) {
+        addRaw(entryAddress(valueTable) + <usize>valueRow * rowBytes, take, headDim, weights, count, output)
+      } else {
+        dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
+        addRaw(decoded, take, headDim, weights, count, output)
+      }
+      done += take
+      valueRow += take
+    }
+  }
+}
+
+@inline function rescale(output: usize, bytes: usize, factor: f32): void {
+  for (const end = output + bytes; output < end; output += 16) v128.store(output, f32x4.mul(v128.load(output), f32x4.splat(factor)))
+}

@@ -1,0 +1,63 @@
+import { blockAddends } from './block-addends'
+import { nextKeys, startRows } from './rows'
+import { BLOCK, exp4, STRIDE } from './simd'
+import { tileLogits } from './tile-logits'
+import { finishLogits } from './tile-softmax'
+import { transpose } from './transpose'
+
+/**
+ * Adds to `sums` `[group][rows]` each row's exp(logit - max) / sum over the queries. The same walk as prefill, without values.
+ * `scratch`: 64 totals, 64 addends, logits, then two blocks of rows.
+ */
+export function columnSums(
+  max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
+  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
+): void {
+  const addends = scratch + 256
+  const logits = addends + 256
+  const columnsAt = logits + 4 * STRIDE
+  const keysAt = columnsAt + (headDim << 8)
+  const rowBytes = headDim << 2
+  startRows(keyTable, 0)
+  for (let first = 0; first < rows; first += BLOCK) {
+    const start = causal < 0 || first < causal ? 0 : first - causal & ~3
+    if (start >= count) return
+    const held = min(BLOCK, rows - first)
+    transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
+    blockAddends(bias, first, held, logWeight, addends)
+    for (let head = 0; head < group; head++) {
+      memory.fill(scratch, 0, 256)
+      for (let query = start; query < count; query += 4) {
+        const last = min(query + 3, count - 1)
+        const most = causal < 0 ? held : min(held, causal + last + 1 - first)
+        const columns = most + 7 & ~7
+        const at = queries + <usize>(head * count) * rowBytes
+        tileLogits(
+          columnsAt, at + <usize>query * rowBytes, at + <usize>min(query + 1, last) * rowBytes, at + <usize>min(query + 2, last) * rowBytes,
+          at + <usize>last * rowBytes, headDim, columns, logits,
+        )
+        for (let j = 0; query + j <= last; j++) {
+          const i = <usize>(head * count + query + j) << 2
+          const total = load<f32>(sum + i)
+          if (total == 0) continue
+          const visible = causal < 0 ? held : min(held, causal + query + j + 1 - first)
+          const row = logits + <usize>j * STRIDE
+          finishLogits(row, columns, visible, 15, scale, addends)
+          accumulate(row, columns, load<f32>(max + i), 1 / total, scratch)
+        }
+      }
+      for (let j = 0; j < held; j++) {
+        const at = sums + (<usize>(head * rows + first + j) << 2)
+        store<f32>(at, load<f32>(at) + load<f32>(scratch + (<usize>j << 2)))
+      }
+    }
+  }
+}
+
+/** totals += e^(logit - max) * share, column by column. */
+@inline function accumulate(row: usize, columns: i32, max: f32, share: f32, totals: usize): void {
+  for (const end = row + (<usize>columns << 2); row < end; row += 16, totals += 16) {
+    const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(max)))
+    v128.store(totals, f32x4.add(v128.load(totals), f32x4.mul(weight, f32x4.splat(share))))
+  }
+}

@@ -1,0 +1,24 @@
+/** Float16 by bit tricks; subnormals come out right. Stored halves are finite, so infinities are not looked at. */
+
+/** The float that a half stands for: its bits in a float's place, times 2^112 to move the exponent's bias. */
+@inline export function fromHalf(half: u32): f32 {
+  return reinterpret<f32>((half & 0x8000) << 16 | reinterpret<u32>(reinterpret<f32>((half & 0x7fff) << 13) * reinterpret<f32>(0x77800000)))
+}
+
+/** Four halves, from their address. */
+@inline export function loadHalves(address: usize): v128 {
+  const half = i32x4.extend_low_i16x8_u(v128.load64_zero(address))
+  const magnitude = f32x4.mul(i32x4.shl(v128.and(half, i32x4.splat(0x7fff)), 13), i32x4.splat(0x77800000))
+  return v128.or(magnitude, i32x4.shl(v128.and(half, i32x4.splat(0x8000)), 16))
+}
+
+/** Rounds to nearest even; too large becomes the largest finite half. */
+export function toHalfSaturated(value: f32): u32 {
+  const all = reinterpret<u32>(value)
+  const sign = all >> 16 & 0x8000
+  const magnitude = all & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7e00
+  if (magnitude >= 0x477ff000) return sign | 0x7bff
+  if (magnitude < 0x38800000) return sign | (reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000)
+  return sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1) >> 13)
+}

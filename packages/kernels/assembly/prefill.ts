@@ -1,0 +1,79 @@
+import { blockAddends } from './block-addends'
+import { blockMask } from './block-mask'
+import { nextKeys, nextValues, startRows } from './rows'
+import { BLOCK, STRIDE } from './simd'
+import { tileLogits } from './tile-logits'
+import { finishLogits, weigh } from './tile-softmax'
+import { tileValues } from './tile-values'
+import { transpose } from './transpose'
+
+/**
+ * Many queries. Block of rows by block of rows: the keys are transposed once, then serve all queries of all heads of the group, four at a time,
+ * each of which continues its running softmax. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
+ */
+export function prefill(
+  max: usize, sum: usize, output: usize, queries: usize, group: i32, count: i32, headDim: usize,
+  keyTable: usize, valueTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32,
+  size: i32, offsets: usize, indices: usize, scratch: usize,
+): void {
+  const addends = scratch + 16
+  const logits = addends + 256
+  const columnsAt = logits + 4 * STRIDE
+  const keysAt = columnsAt + (headDim << 8)
+  const valuesAt = keysAt + (headDim << 8)
+  const rowBytes = headDim << 2
+  const queryBlocks = size > 0 ? (count + size - 1) / size + 1 : 0
+  startRows(keyTable, valueTable)
+  for (let first = 0; first < rows; first += BLOCK) {
+    // Queries before this one see nothing of the block, nor of those that follow.
+    const start = causal < 0 ? 0 : max32(0, first - causal) & ~3
+    if (start >= count) return
+    const held = min(BLOCK, rows - first)
+    transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
+    const values = nextValues(held, headDim, valuesAt)
+    blockAddends(bias, first, held, logWeight, addends)
+    for (let head = 0; head < group; head++) {
+      let seen = -1
+      let mask = 15
+      for (let query = start; query < count; query += 4) {
+        if (size > 0 && query / size != seen) {
+          seen = query / size
+          const at = offsets + (<usize>(head * queryBlocks + seen) << 2)
+          mask = blockMask(indices + (<usize>load<i32>(at) << 2), indices + (<usize>load<i32>(at, 4) << 2), size, first)
+        }
+        if (mask == 0) continue
+        const last = min(query + 3, count - 1)
+        const most = causal < 0 ? held : min(held, causal + last + 1 - first)
+        const columns = most + 7 & ~7
+        const i0 = <usize>(head * count + query)
+        const i1 = <usize>(head * count + min(query + 1, last))
+        const i2 = <usize>(head * count + min(query + 2, last))
+        const i3 = <usize>(head * count + last)
+        tileLogits(columnsAt, queries + i0 * rowBytes, queries + i1 * rowBytes, queries + i2 * rowBytes, queries + i3 * rowBytes, headDim, columns, logits)
+        for (let j = 0; j < 4; j++) {
+          // Past the last query the tile repeats it; the repeats change nothing.
+          if (query + j > last) break
+          const i = <usize>(head * count + query + j) << 2
+          const visible = causal < 0 ? held : min(held, causal + query + j + 1 - first)
+          const row = logits + <usize>j * STRIDE
+          const largest = finishLogits(row, columns, visible, mask, scale, addends)
+          store<f32>(scratch + (<usize>j << 2), weigh(row, columns, largest, max + i, sum + i))
+        }
+        if (query + 3 > last) repeatLast(logits, scratch, last - query)
+        tileValues(values, most + 3 & ~3, headDim, logits, scratch, output + i0 * rowBytes, output + i1 * rowBytes, output + i2 * rowBytes, output + i3 * rowBytes)
+      }
+    }
+  }
+}
+
+/** Copies the weights and the factor of query `last` of a tile to those after it, so that all write the same. */
+function repeatLast(logits: usize, factors: usize, last: i32): void {
+  for (let j = last + 1; j < 4; j++) {
+    memory.copy(logits + <usize>j * STRIDE, logits + <usize>last * STRIDE, 256)
+    store<f32>(factors + (<usize>j << 2), load<f32>(factors + (<usize>last << 2)))
+  }
+}
+
+@inline function max32(a: i32, b: i32): i32 {
+  return a > b ? a : b
+}

@@ -1,0 +1,95 @@
+import { KernelUnavailableError } from '../errors.ts'
+import type { WasmHeap } from '../heap.ts'
+import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts'
+import { referenceKernels } from '../reference/kernels.ts'
+import { tensorAccess } from '../tensor-access.ts'
+import { instantiate, supported } from './module.ts'
+
+/** Heads that the compiled loops take: a multiple of 16 channels, up to this many. Others run on the reference kernels. */
+const MAX_HEAD = 256
+const MAX_QUERIES = 12
+/** Addends, factors and totals; the logits of a call's queries; three blocks of 64 rows. See the kernels for what lies where. */
+const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
+
+/**
+ * The kernels in WebAssembly with SIMD, on a heap inside a wasm memory: tfjs's own (`tfjsHeap()`) or one of ours (`ownHeap()`).
+ * Reserves 200 KiB of scratch there for good. Results equal the reference's to about 1e-6 relative. Throws KernelUnavailableError.
+ */
+export async function wasmKernels(heap: WasmHeap): Promise<Kernels> {
+  if (!supported()) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
+  const wasm = await instantiate(heap.memory)
+  const reference = referenceKernels(heap)
+  const scratch = heap.reserve(SCRATCH)
+  const fits = (headDim: number): boolean => headDim % 16 === 0 && headDim <= MAX_HEAD
+  const scaleOf = (rows: Rows, { headDim }: Queries): number => rows.logitScale / Math.sqrt(headDim)
+
+  return {
+    name: 'wasm',
+    heap,
+    ...tensorAccess(heap),
+    begin(state, queries) {
+      if (fits(queries.headDim)) wasm.begin(state, queries.group * queries.count, queries.headDim)
+      else reference.begin(state, queries)
+    },
+    attend(state, queries, rows, logits) {
+      const { headDim, address } = queries
+      if (!fits(headDim)) return reference.attend(state, queries, rows, logits)
+      const all = queries.group * queries.count
+      for (let first = 0; first < all; first += MAX_QUERIES) {
+        wasm.attend(
+          state + first * 4, state + (all + first) * 4, state + all * 8 + first * headDim * 4, address + first * headDim * 4,
+          Math.min(MAX_QUERIES, all - first), headDim, rows.keyTable, rows.valueTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight,
+          logits ? logits.address + first * logits.stride * 4 : 0, logits ? logits.stride : 0, scratch,
+        )
+      }
+    },
+    prefill(state, queries, rows, causal, blocks) {
+      const { headDim, address, group, count } = queries
+      if (!fits(headDim)) return reference.prefill(state, queries, rows, causal, blocks)
+      const all = group * count
+      wasm.prefill(
+        state, state + all * 4, state + all * 8, address, group, count, headDim, rows.keyTable, rows.valueTable, rows.rows, rows.bias,
+        scaleOf(rows, queries), rows.logWeight, causal, blocks?.size ?? 0, blocks?.offsets ?? 0, blocks?.indices ?? 0, scratch,
+      )
+    },
+    finish(state, queries, out) {
+      if (fits(queries.headDim)) wasm.finish(state, queries.group * queries.count, queries.headDim, out)
+      else reference.finish(state, queries, out)
+    },
+    probabilities(state, queries, logits, rows) {
+      const all = queries.group * queries.count
+      const { f32 } = heap
+      for (let i = 0; i < all; i++)
+        wasm.probabilities(logits.address + i * logits.stride * 4, rows, f32[(state >>> 2) + i], f32[(state >>> 2) + all + i])
+    },
+    logits(queries, rows, causal, into) {
+      const { headDim, address, group, count } = queries
+      if (!fits(headDim)) return reference.logits(queries, rows, causal, into)
+      wasm.logits(
+        address, group, count, headDim, rows.keyTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight, causal, into.address, into.stride, scratch,
+      )
+    },
+    columnSums(state, queries, rows, causal, sums) {
+      const { headDim, address, group, count } = queries
+      if (!fits(headDim)) return reference.columnSums(state, queries, rows, causal, sums)
+      wasm.columnSums(
+        state, state + group * count * 4, address, group, count, headDim, rows.keyTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight,
+        causal, sums, scratch,
+      )
+    },
+    rope(from, into, count, headDim, cos, sin) {
+      if (headDim % 8 === 0) wasm.rope(from, into, count, headDim, cos, sin)
+      else reference.rope(from, into, count, headDim, cos, sin)
+    },
+    gather: (fromTable, _, intoTable, __, indices, count, base, width) => wasm.gather(fromTable, intoTable, indices, count, base, width),
+    quantize(from, rows, headDim, layout, page, capacity) {
+      if (fits(headDim)) wasm.quantize(from, rows, headDim, layoutCode(layout), page, capacity, scratch)
+      else reference.quantize(from, rows, headDim, layout, page, capacity)
+    },
+    dequantize(page, capacity, layout, start, rows, headDim, into) {
+      if (fits(headDim)) wasm.dequantize(page, capacity, layoutCode(layout), start, rows, headDim, into)
+      else reference.dequantize(page, capacity, layout, start, rows, headDim, into)
+    },
+    isFinite: (address, count) => wasm.allFinite(address, count) !== 0,
+  }
+}

@@ -1,0 +1,49 @@
+import { webAssembly, type WasmMemory } from '../heap/webassembly.ts'
+import { binary } from './binary.generated.ts'
+
+/** What assembly/index.ts exports: addresses and numbers only. */
+export interface KernelModule {
+  begin(state: number, queries: number, headDim: number): void
+  finish(state: number, queries: number, headDim: number, out: number): void
+  attend(
+    max: number, sum: number, output: number, queries: number, count: number, headDim: number, keyTable: number, valueTable: number,
+    rows: number, bias: number, scale: number, logWeight: number, logits: number, stride: number, scratch: number,
+  ): void
+  prefill(
+    max: number, sum: number, output: number, queries: number, group: number, count: number, headDim: number, keyTable: number, valueTable: number,
+    rows: number, bias: number, scale: number, logWeight: number, causal: number, size: number, offsets: number, indices: number, scratch: number,
+  ): void
+  logits(
+    queries: number, group: number, count: number, headDim: number, keyTable: number, rows: number, bias: number, scale: number, logWeight: number,
+    causal: number, into: number, stride: number, scratch: number,
+  ): void
+  columnSums(
+    max: number, sum: number, queries: number, group: number, count: number, headDim: number, keyTable: number, rows: number, bias: number,
+    scale: number, logWeight: number, causal: number, sums: number, scratch: number,
+  ): void
+  probabilities(row: number, rows: number, max: number, sum: number): void
+  rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void
+  gather(fromTable: number, intoTable: number, indices: number, count: number, base: number, width: number): void
+  quantize(from: number, rows: number, headDim: number, code: number, page: number, capacity: number, scratch: number): void
+  dequantize(page: number, capacity: number, code: number, start: number, rows: number, headDim: number, into: number): void
+  allFinite(address: number, count: number): number
+}
+
+function bytes(): Uint8Array {
+  return Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))
+}
+
+/** False where there is no WebAssembly, or none with SIMD. */
+export function supported(): boolean {
+  return webAssembly !== undefined && webAssembly.validate(bytes())
+}
+
+/** The kernels on a memory. */
+export async function instantiate(memory: WasmMemory): Promise<KernelModule> {
+  const compiled = await webAssembly.compile(bytes())
+  return new webAssembly.Instance(compiled, { env: { memory, abort } }).exports as KernelModule
+}
+
+function abort(): never {
+  throw new Error('The wasm kernels stopped: this is a bug of theirs.')
+}
