@@ -1,3 +1,3 @@
 import { library } from '../../tooling/tsdown.ts'
 
-export default library()
+export default library(['src/index.ts', 'src/node/index.ts'], { deps: { neverBundle: [/^node:/] } })

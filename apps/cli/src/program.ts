@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { benchCommand } from './commands/bench.ts'
 import { demoCommand } from './commands/demo.ts'
 import { evalCommand } from './commands/eval.ts'
 import { methodsCommand } from './commands/methods.ts'
@@ -12,6 +13,6 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError('Add --help for help.')
     .exitOverride()
-  for (const add of [runCommand, evalCommand, methodsCommand, demoCommand]) add(program)
+  for (const add of [runCommand, evalCommand, methodsCommand, demoCommand, benchCommand]) add(program)
   return program
 }

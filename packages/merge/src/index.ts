@@ -1,1 +1,1 @@
-export {}
+export { d2o } from './d2o.ts'

@@ -5,8 +5,9 @@ import type { Weights } from '../weights/weights.ts'
 import { embed } from './embedding.ts'
 import { checkChunk, checkInput } from './input.ts'
 import { runLayer } from './layer.ts'
+import type { LoadProgress } from './load-progress.ts'
 import { headLogits, wantedRows } from './logits.ts'
-import { attachParameters, disposeParameters, loadParameters, type LoadProgress, parametersOf } from './parameters.ts'
+import { attachParameters, disposeParameters, loadParameters, parametersOf } from './parameters.ts'
 import type { SequenceCache } from './sequence-cache.ts'
 
 /** Tokens per chunk of a prompt, unless said otherwise. */

@@ -5,6 +5,7 @@ import type { Weights } from '../weights/weights.ts'
 import { loadEmbedding, type Embedding } from './embedding.ts'
 import { layerTensors, loadLayer, type Layer } from './layer.ts'
 import { loadLinear, loadVector, type Linear } from './linear.ts'
+import type { LoadProgress } from './load-progress.ts'
 import { createNorm, normTensors, type Norm } from './norm.ts'
 
 /** All parameters of a model. */
@@ -13,12 +14,6 @@ export interface Parameters {
   norm: Norm
   layers: Layer[]
   head: Linear
-}
-
-/** Called after each part of the model is in memory. */
-export interface LoadProgress {
-  signal?: AbortSignal
-  onProgress?: (progress: { done: number; total: number }) => void
 }
 
 /** Loads everything, part by part; frees what it has if a part is bad. */

@@ -1,0 +1,29 @@
+import { topRows, type Selector } from '@kvfold/kv-core'
+
+/** The highest scores, the older row of a tie. If more rows are protected (+Infinity) than may stay, the newest of those. */
+export const highestThenNewest: Selector = {
+  select(scores, rows) {
+    let surplus = -rows
+    for (let i = 0; i < scores.length; i++) if (scores[i] === Infinity) surplus++
+    if (surplus <= 0) return topRows(scores, rows)
+    const kept = new Uint32Array(rows)
+    for (let i = scores.length - 1, at = rows; at > 0; i--) if (scores[i] === Infinity) kept[--at] = i
+    return kept
+  },
+}
+
+/** The newest `round(rows * recent)` rows, and the highest scores among the older ones: a recent row never takes a heavy one's place. */
+export function heavyAndRecent(recent: number): Selector {
+  return {
+    select(scores, rows) {
+      const n = scores.length
+      if (n <= rows) return topRows(scores, n)
+      const newest = Math.round(rows * recent)
+      const heavy = topRows(scores.subarray(0, n - newest), rows - newest)
+      const kept = new Uint32Array(rows)
+      kept.set(heavy)
+      for (let i = 0; i < newest; i++) kept[heavy.length + i] = n - newest + i
+      return kept
+    },
+  }
+}

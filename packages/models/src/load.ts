@@ -1,0 +1,65 @@
+import { configFromHuggingFace } from './config/hugging-face.ts'
+import type { ModelConfig } from './config/model-config.ts'
+import { LlamaModel } from './decoder/model.ts'
+import type { LoadProgress } from './decoder/load-progress.ts'
+import { ModelFormatError, ModelInputError } from './errors.ts'
+import { readJson, readText, type FileSet, type FileSource } from './files/file-source.ts'
+import { tokenizerFromGguf } from './tokenizer/gguf-tokenizer.ts'
+import { Tokenizer } from './tokenizer/tokenizer.ts'
+import { openGguf } from './weights/gguf.ts'
+import { openSafetensors } from './weights/safetensors.ts'
+import type { Weights } from './weights/weights.ts'
+
+export interface LoadOptions extends LoadProgress {
+  /** Another limit on a sequence's length than the file's. */
+  maxPositions?: number
+}
+
+export interface LoadedModel {
+  model: LlamaModel
+  /** Undefined if the files have none. */
+  tokenizer: Tokenizer | undefined
+}
+
+/**
+ * Loads a model in Hugging Face layout: config.json, model.safetensors (or shards and their index), tokenizer.json and, if there
+ * are any, tokenizer_config.json, generation_config.json, chat_template.jinja. A tfjs backend must have been set up.
+ * Throws ModelFormatError, UnsupportedModelError.
+ */
+export async function loadModelFiles(files: FileSet, options: LoadOptions = {}): Promise<LoadedModel> {
+  const json = await readJson(files, 'config.json')
+  if (json === undefined) throw new ModelFormatError(`${files.name} has no config.json: give a folder that holds a model.`)
+  const config = configFromHuggingFace(json)
+  // Chat models stop at more tokens than the base model's own.
+  const generation = (await readJson(files, 'generation_config.json')) as { eos_token_id?: number | number[] } | undefined
+  const eos = [...new Set([...config.eos, ...[generation?.eos_token_id ?? []].flat()])]
+  const tokenizer = await loadTokenizer(files)
+  return { model: await loadWeights({ ...config, eos }, await openSafetensors(files), options), tokenizer }
+}
+
+/** The tokenizer of a model in Hugging Face layout; undefined if there is no tokenizer.json. Throws ModelFormatError. */
+export async function loadTokenizer(files: FileSet): Promise<Tokenizer | undefined> {
+  const json = await readJson(files, 'tokenizer.json')
+  if (json === undefined) return undefined
+  const config = (await readJson(files, 'tokenizer_config.json')) as Record<string, unknown> | undefined
+  const chatTemplate = await readText(files, 'chat_template.jinja')
+  return new Tokenizer(json as object, { ...(config && { config }), ...(chatTemplate && { chatTemplate }) })
+}
+
+/** Loads a GGUF file. A tfjs backend must have been set up. Throws ModelFormatError, UnsupportedModelError. */
+export async function loadGguf(file: FileSource, options: LoadOptions = {}): Promise<LoadedModel> {
+  const { config, weights, metadata } = await openGguf(file)
+  const tokenizer = tokenizerFromGguf(metadata)
+  return { model: await loadWeights(config, weights, options), tokenizer }
+}
+
+async function loadWeights(config: ModelConfig, weights: Weights, options: LoadOptions): Promise<LlamaModel> {
+  const maxPositions = options.maxPositions ?? config.maxPositions
+  try {
+    if (!Number.isInteger(maxPositions) || maxPositions < 1)
+      throw new ModelInputError(`maxPositions is ${maxPositions}: give a whole number of at least 1.`)
+    return await LlamaModel.load({ ...config, maxPositions }, weights, options)
+  } finally {
+    await weights.close()
+  }
+}

@@ -1,0 +1,6 @@
+export { startBackend } from './backend.ts'
+export { cacheFolder } from './cache-folder.ts'
+export { download, type DownloadOptions, type Remote } from './download.ts'
+export { directoryFiles, fileSource } from './files.ts'
+export { downloadFile, downloadModel, type HubOptions } from './hub.ts'
+export { loadModel, type LoadModelOptions } from './load-model.ts'

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { createKernels, type Kernels } from '@kvfold/kernels'
+import { KvCache } from '@kvfold/kv-core'
+import { argmax, type LlamaModel, type Tokenizer } from '@kvfold/models'
+import { loadModel } from '@kvfold/models/node'
+import { modelUrl } from '@kvfold/reference-model'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+interface Golden {
+  ids: Int32Array
+  topIds: Int32Array
+  topLogits: Float32Array
+  logits?: Float32Array
+  logitPositions: number[]
+}
+
+const folder = new URL('../golden/', import.meta.url)
+const index = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8')) as { top: number; prompts: Record<string, { tokens: number; logitPositions: number[] }> }
+const goldens = readGoldens()
+
+let model: LlamaModel, tokenizer: Tokenizer, kernels: Kernels
+
+beforeAll(async () => {
+  const loaded = await loadModel(fileURLToPath(modelUrl))
+  model = loaded.model
+  tokenizer = loaded.tokenizer!
+  kernels = await createKernels()
+})
+
+afterAll(() => model.dispose())
+
+describe('logits of the full cache equal those of PyTorch', () => {
+  for (const [name, golden] of Object.entries(goldens)) {
+    it(`${name}, ${golden.ids.length} tokens: first choice everywhere, values to 1e-3`, async () => {
+      const cache = new KvCache(model.shape, { kernels })
+      const n = golden.ids.length, { vocabulary } = model, { top } = index
+      const logits = await model.forward(golden.ids, cache, { logits: 'all', chunk: 1000 })
+      const row = (i: number): Float32Array => logits.subarray(i * vocabulary, (i + 1) * vocabulary)
+      const scale = golden.topLogits.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      let worst = 0
+      for (let i = 0; i < n; i++) {
+        expect(argmax(row(i)), `first choice at ${i}`).toBe(golden.topIds[i * top])
+        for (let j = 0; j < top; j++) worst = Math.max(worst, Math.abs(row(i)[golden.topIds[i * top + j]] - golden.topLogits[i * top + j]))
+      }
+      golden.logitPositions.forEach((position, p) => {
+        const whole = golden.logits!.subarray(p * vocabulary, (p + 1) * vocabulary)
+        whole.forEach((value, j) => { worst = Math.max(worst, Math.abs(row(position)[j] - value)) })
+      })
+      expect(worst / scale).toBeLessThan(1e-3)
+      await cache.dispose()
+    })
+  }
+
+  it('token by token too', async () => {
+    const { ids, topIds } = goldens['plain']
+    const cache = new KvCache(model.shape, { kernels })
+    for (let i = 0; i < ids.length; i++) expect(argmax(await model.forward([ids[i]], cache))).toBe(topIds[i * index.top])
+    await cache.dispose()
+  })
+})
+
+it('the tokenizer gives what the library that trained it gives, for odd texts too', () => {
+  const texts = JSON.parse(readFileSync(new URL('tokenizer.json', folder), 'utf8')) as { text: string; ids: number[] }[]
+  for (const { text, ids } of texts) expect(tokenizer.encode(text, { special: false }), JSON.stringify(text)).toEqual(ids)
+})
+
+function readGoldens(): Record<string, Golden> {
+  const bytes = readFileSync(new URL('golden.safetensors', folder))
+  const length = Number(bytes.readBigUInt64LE(0))
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<string, { data_offsets: [number, number] }>
+  const data = bytes.buffer.slice(bytes.byteOffset + 8 + length, bytes.byteOffset + bytes.byteLength)
+  const part = (name: string): [ArrayBuffer, number, number] => {
+    const [from, to] = header[name].data_offsets
+    return [data.slice(from, to), 0, (to - from) / 4]
+  }
+  return Object.fromEntries(Object.entries(index.prompts).map(([name, { logitPositions }]) => [name, {
+    ids: new Int32Array(...part(`${name}.ids`)),
+    topIds: new Int32Array(...part(`${name}.top_ids`)),
+    topLogits: new Float32Array(...part(`${name}.top_logits`)),
+    ...(logitPositions.length > 0 && { logits: new Float32Array(...part(`${name}.logits`)) }),
+    logitPositions,
+  }]))
+}
