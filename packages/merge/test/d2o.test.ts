@@ -93,14 +93,14 @@ describe('AIoT-MLSys-Lab/D2O', () => {
     }))
     for (const call of [1, 2]) {
       if (call === 2) {
-        heads = heads.map(({ keys, values, positions }, h) => ({
+        heads = heads.map(({ keys, values, positions, sums }, h) => ({
           keys: [...keys, ...rowsOf(golden['in.k_new'], h)], values: h < 4 ? [...values, ...rowsOf(golden['in.v_new'], h)] : [],
-          positions: [...positions, 24], sums: new Float32Array(14),
+          positions: [...positions, 24], sums: Float32Array.of(...sums, 0),
         }))
       }
       const leavings = heads.map(({ keys, positions, sums }, h) => {
         const given = { positions, columns: { accumulated: sums } }
-        // The official function is handed the sums so far; ours adds to its column.
+        // The official function, too, adds what it is handed to the sums that it carries.
         const scores = score!.score(seen('prefill', [line(call === 1 ? 'in.scores' : 'in.scores2', h)]), headOf(keys, given))
         return leaving(keys, Array.from(select!.select(scores, 13, headOf(keys, given))), given)
       })
