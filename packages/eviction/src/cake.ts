@@ -10,7 +10,7 @@ import {
 } from '@kvfold/kv-core'
 import { z } from 'zod'
 import { adjustBudgets } from './cake-budgets.ts'
-import { observed } from './observed.ts'
+import { lastQueries, observed } from './observed.ts'
 import { averagePool } from './pool.ts'
 import { highestThenNewest } from './select.ts'
 
@@ -70,8 +70,8 @@ function byPreference(size: BudgetSize, window: number, tau1: number, tau2: numb
       let dispersion = 0
       let shift = 0
       for (const { seen, head } of heads) {
-        const { data, window: queries } = observed(seen.windowAttention, 'cake', 'windowAttention')
-        const { variance } = moments(seen, head.rows)
+        const { data, window: queries } = lastQueries(seen, 'cake', window, head.rows)
+        const { variance } = moments(seen, head.rows, window)
         for (const v of variance) shift += v
         for (let row = 0; row < data.length; row += head.rows) {
           for (let j = row, end = row + head.rows - queries; j < end; j++) dispersion -= data[j] * Math.log(data[j] + 1e-10)
@@ -106,7 +106,7 @@ function indicator(window: number, gamma: number): Scorer {
         scores.set(averagePool(mean, KERNEL))
         return protectRecent(scores, window)
       }
-      const { mean, variance } = moments(seen, rows)
+      const { mean, variance } = moments(seen, rows, window)
       // Pooling is linear, so the group may be averaged first.
       for (let j = 0; j < mean.length; j++) mean[j] = (mean[j] + gamma * variance[j]) / seen.group
       scores.set(averagePool(mean, KERNEL))
@@ -116,8 +116,8 @@ function indicator(window: number, gamma: number): Scorer {
 }
 
 /** Mean and unbiased variance of each earlier row's attention over the window's queries, both summed over the group. */
-function moments(seen: Observation, rows: number): { mean: Float64Array; variance: Float64Array } {
-  const { data, window } = observed(seen.windowAttention, 'cake', 'windowAttention')
+function moments(seen: Observation, rows: number, asked: number): { mean: Float64Array; variance: Float64Array } {
+  const { data, window } = lastQueries(seen, 'cake', asked, rows)
   const prefix = rows - window
   const mean = new Float64Array(prefix)
   const variance = new Float64Array(prefix)

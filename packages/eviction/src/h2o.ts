@@ -22,8 +22,9 @@ const SUM = 'accumulated'
  * method. The newest `recent` share of the budget stays, the rest is filled with the highest sums among older rows. Rows leave at
  * the end of the prompt and after every step; the step itself still attends over budget + 1 rows.
  *
- * Defaults: half heavy, half recent (paper), 20 % of the tokens seen (0.1 + 0.1 in the official scripts, there of the prompt
- * only). `recent` is rounded to whole rows. Keys keep their rotation (the official default; its streaming mode re-rotates).
+ * Defaults: half heavy, half recent (paper), 20 % of the tokens seen when a prompt ends (0.1 + 0.1 in the official scripts); rows
+ * stay as many while tokens are generated. `recent` is rounded to whole rows. Keys keep their rotation (the official default; its
+ * streaming mode re-rotates).
  *
  * Official code: of its variants this is the real-drop one, layer by layer and head by head; it knows no grouped queries. Here the
  * group's mean counts (as in kvpress and KVCache-Factory), or the group's first head (llama-cookbook).

@@ -1,6 +1,6 @@
 import { budgetParam, defineMethod, protectRecent, uniform, type Method, type Scorer } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { observed } from './observed.ts'
+import { lastQueries } from './observed.ts'
 import { averagePool, maxPool } from './pool.ts'
 import { highestThenNewest } from './select.ts'
 
@@ -51,7 +51,7 @@ function voting(options: Options): Scorer {
   return {
     needs: { windowAttention: options.window },
     score(seen, { rows }) {
-      const { data, window } = observed(seen.windowAttention, 'snapkv', 'windowAttention')
+      const { data, window } = lastQueries(seen, 'snapkv', options.window, rows)
       const votes = countVotes(data, seen.group, window, rows, options.group)
       const scores = new Float32Array(rows)
       scores.set(pool(votes, options.kernel))

@@ -26,8 +26,8 @@ const params: z.ZodObject<{
  * alike. Merged keys keep the rotation of j. Packed rows take nothing.
  *
  * Bundled with it (replaced by any other preset's): accumulated attention with 4 sinks, half heavy and half recent rows, leaving at
- * the prompt's end and after every step; and layer budgets by density (`byDensity`), 20 % of the tokens seen. Their sum never
- * exceeds layers * budget: the official floor of 1 % of the prompt a layer, which would, is one row here.
+ * the prompt's end and after every step; and layer budgets by density (`byDensity`), 20 % of the tokens seen when a prompt
+ * ends. Their sum never exceeds layers * budget: the official floor of 1 % of the prompt a layer, which would, is one row here.
  *
  * Reconstruction: the paper's text was not at hand. Its threshold, weights and beta are known from another implementation that cites
  * the equations; tau is one number per layer, as in the code. `form: 'code'` is the official code, which differs: tau = 0.5 * mean(u)
