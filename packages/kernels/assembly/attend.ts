@@ -1,8 +1,10 @@
+import { addPacked } from './add-packed'
 import { addRaw } from './add-raw'
 import { blockAddends } from './block-addends'
 import { dequantize } from './dequantize'
+import { dotPacked } from './dot-packed'
 import { dotRaw } from './dot-raw'
-import { ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
+import { codeBits, codeByChannel, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
 import { BLOCK, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
 
@@ -11,7 +13,8 @@ export const MAX_QUERIES: i32 = 12
 
 /**
  * A few queries see all rows. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked by one cursor each,
- * so pages of keys and of values may end anywhere. `scratch`: 64 addends, logits, then one block of rows.
+ * so pages of keys and of values may end anywhere. Packed keys with a scale per channel and packed values with a scale per token are
+ * multiplied as they are; other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
  */
 export function attend(
   max: usize, sum: usize, output: usize, queries: usize, count: i32, headDim: usize,
@@ -33,6 +36,8 @@ export function attend(
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
         dotRaw(entryAddress(keyTable) + <usize>keyRow * rowBytes, take, headDim, queries, count, into)
+      } else if (codeByChannel(entryCode(keyTable)) && (rowBytesOf(entryCode(keyTable), headDim) & 15) == 0) {
+        dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, queries, count, into, decoded)
       } else {
         dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, decoded)
         dotRaw(decoded, take, headDim, queries, count, into)
@@ -59,6 +64,8 @@ export function attend(
       const weights = logits + (<usize>done << 2)
       if (entryCode(valueTable) == 0) {
         addRaw(entryAddress(valueTable) + <usize>valueRow * rowBytes, take, headDim, weights, count, output)
+      } else if (!codeByChannel(entryCode(valueTable)) && ((rowBytesOf(entryCode(valueTable), headDim) | codeGroup(entryCode(valueTable))) & 15) == 0) {
+        addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
       } else {
         dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
         addRaw(decoded, take, headDim, weights, count, output)
@@ -67,6 +74,10 @@ export function attend(
       valueRow += take
     }
   }
+}
+
+@inline function rowBytesOf(code: i32, headDim: usize): usize {
+  return headDim * codeBits(code) >> 3
 }
 
 @inline function rescale(output: usize, bytes: usize, factor: f32): void {

@@ -12,13 +12,14 @@ export function benchCommand(program: Command): void {
   program.command('bench')
     .summary('measure speed, both sides in one process')
     .description('Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations, prefill against its matrix products. Both sides run in turn in one process; times are medians.')
+    .option('-m, --model <model>', 'whose shape and weights to measure', REFERENCE)
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  kvfold bench')
     .action(bench)
 }
 
-async function bench({ json = false }: { json?: boolean }): Promise<void> {
-  const loaded = await load(REFERENCE, json)
+async function bench({ model, json = false }: { model: string; json?: boolean }): Promise<void> {
+  const loaded = await load(model, json)
   const task = startTask('Measuring', json)
   task.update('decode ...')
   const rows = await benchDecode(loaded, 8192)
