@@ -1,6 +1,6 @@
-import { loadHalves } from './half'
+import { fromHalf, loadHalves } from './half'
 import { codeBits, codeGroup } from './page'
-import { madd, maxLanes, STRIDE } from './simd'
+import { madd, maxLanes, STRIDE, sumLanes } from './simd'
 
 /** Bytes of one query's rounded weights: 64 rows in 16 bits and a pair to run over, what a unit is worth, the weighted minimum. */
 const EACH: usize = 64 * 2 + 32
@@ -39,7 +39,7 @@ export function addPacked(
         const second = <usize>min(done + 1, count - 1)
         const third = <usize>min(done + 2, count - 1)
         const at = output + (channel << 2)
-        add3(from, rows, rowBytes, <i32>(plane * bits), mask, rounded + <usize>done * EACH, rounded + second * EACH, rounded + third * EACH,
+        addShifted(<i32>(plane * bits), from, rows, rowBytes, mask, rounded + <usize>done * EACH, rounded + second * EACH, rounded + third * EACH,
           at + (<usize>done * headDim << 2), at + (second * headDim << 2), at + (third * headDim << 2))
       }
     }
@@ -48,54 +48,68 @@ export function addPacked(
 
 /** Halves `[rows][perRow]` to float32 `[perRow][64]`. */
 function spread(halves: usize, rows: i32, perRow: usize, into: usize): void {
-  const all = <usize>rows * perRow
-  let g: usize = 0
-  let row: usize = 0
-  // Reads up to three halves too many: those are the page's own, or what follows it in the heap, and go nowhere.
-  for (let i: usize = 0; i < all; i += 4) {
-    const x = loadHalves(halves + (i << 1))
-    for (let lane: usize = 0; lane < 4 && i + lane < all; lane++) {
-      const value = lane == 0 ? f32x4.extract_lane(x, 0) : lane == 1 ? f32x4.extract_lane(x, 1) : lane == 2 ? f32x4.extract_lane(x, 2) : f32x4.extract_lane(x, 3)
-      store<f32>(into + (g << 8) + (row << 2), value)
-      if (++g == perRow) {
-        g = 0
-        row++
-      }
+  let row = 0
+  if (perRow == 2) {
+    for (; row + 4 <= rows; row += 4, halves += 16) {
+      const x = loadHalves(halves)
+      const y = loadHalves(halves + 8)
+      const at = into + (<usize>row << 2)
+      v128.store(at, v128.shuffle<f32>(x, y, 0, 2, 4, 6))
+      v128.store(at, v128.shuffle<f32>(x, y, 1, 3, 5, 7), 256)
     }
+  }
+  for (; row < rows; row++) {
+    for (let g: usize = 0; g < perRow; g++, halves += 2) store<f32>(into + (g << 8) + (<usize>row << 2), fromHalf(load<u16>(halves)))
   }
 }
 
 /** weight * scale in 16 bits, what one unit of them is worth, and the sum of weight * minimum. */
 function roundWeights(weights: usize, rows: i32, scales: usize, minima: usize, products: usize, into: usize): void {
-  const seen = i32x4.splat(rows)
-  let lanes = i32x4(0, 1, 2, 3)
   let largest = f32x4.splat(0)
-  let constant = largest
-  const bytes = <usize>(rows + 7 & ~7) << 2
-  for (let at: usize = 0; at < bytes; at += 16, lanes = i32x4.add(lanes, i32x4.splat(4))) {
-    // What lies past the last row is no weight.
-    const within = i32x4.lt_s(lanes, seen)
+  let constants = largest
+  let row = 0
+  for (; row + 4 <= rows; row += 4) {
+    const at = <usize>row << 2
     const w = v128.load(weights + at)
-    const product = v128.and(f32x4.mul(w, v128.load(scales + at)), within)
+    const product = f32x4.mul(w, v128.load(scales + at))
     v128.store(products + at, product)
     largest = f32x4.pmax(largest, f32x4.abs(product))
-    constant = f32x4.add(constant, v128.and(f32x4.mul(w, v128.load(minima + at)), within))
+    constants = madd(constants, w, v128.load(minima + at))
   }
-  const top = maxLanes(largest)
+  let top = maxLanes(largest)
+  let constant = sumLanes(constants)
+  for (; row < rows; row++) {
+    const at = <usize>row << 2
+    const w = load<f32>(weights + at)
+    const product = w * load<f32>(scales + at)
+    store<f32>(products + at, product)
+    top = max(top, abs(product))
+    constant += w * load<f32>(minima + at)
+  }
+  for (; row & 7; row++) store<f32>(products + (<usize>row << 2), 0)
   const inverse = f32x4.splat(top == 0 ? 0 : 32767 / top)
-  for (let at: usize = 0; at < bytes; at += 32) {
+  for (let at: usize = 0; at < <usize>row << 2; at += 32) {
     const low = f32x4.nearest(f32x4.mul(v128.load(products + at), inverse))
     const high = f32x4.nearest(f32x4.mul(v128.load(products + at, 16), inverse))
     v128.store(into + (at >> 1), i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(low), i32x4.trunc_sat_f32x4_s(high)))
   }
   store<f32>(into, top / 32767, 128)
-  const b = f32x4.add(constant, v128.shuffle<f32>(constant, constant, 2, 3, 0, 1))
-  store<f32>(into, f32x4.extract_lane(b, 0) + f32x4.extract_lane(b, 1), 132)
+  store<f32>(into, constant, 132)
+}
+
+/** A shift by a constant costs a third of one by a variable. */
+function addShifted(
+  shift: i32, values: usize, rows: i32, rowBytes: usize, mask: v128, wa: usize, wb: usize, wc: usize, oa: usize, ob: usize, oc: usize,
+): void {
+  if (shift == 0) add3(0, values, rows, rowBytes, mask, wa, wb, wc, oa, ob, oc)
+  else if (shift == 4) add3(4, values, rows, rowBytes, mask, wa, wb, wc, oa, ob, oc)
+  else if (shift == 2) add3(2, values, rows, rowBytes, mask, wa, wb, wc, oa, ob, oc)
+  else add3(6, values, rows, rowBytes, mask, wa, wb, wc, oa, ob, oc)
 }
 
 /** Sixteen channels of two rows a turn, interleaved, so that one product adds both; three queries. */
-function add3(
-  values: usize, rows: i32, rowBytes: usize, shift: i32, mask: v128, wa: usize, wb: usize, wc: usize, oa: usize, ob: usize, oc: usize,
+@inline function add3(
+  shift: i32, values: usize, rows: i32, rowBytes: usize, mask: v128, wa: usize, wb: usize, wc: usize, oa: usize, ob: usize, oc: usize,
 ): void {
   let a0 = i32x4.splat(0)
   let a1 = a0

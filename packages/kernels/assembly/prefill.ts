@@ -8,6 +8,12 @@ import { tileValues } from './tile-values'
 import { transpose } from './transpose'
 
 /**
+ * A tile whose logits all lie so far below the largest before them is left out: with weights under e^-24 = 4e-11, ten thousand rows
+ * together stay below what a float32 sum can show.
+ */
+const NEGLIGIBLE: f32 = 24
+
+/**
  * Many queries. Block of rows by block of rows: the keys are transposed once, then serve all queries of all heads of the group, four at a time,
  * each of which continues its running softmax. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
  */
@@ -50,15 +56,21 @@ export function prefill(
         const i2 = <usize>(head * count + min(query + 2, last))
         const i3 = <usize>(head * count + last)
         tileLogits(columnsAt, queries + i0 * rowBytes, queries + i1 * rowBytes, queries + i2 * rowBytes, queries + i3 * rowBytes, headDim, columns, logits)
-        for (let j = 0; j < 4; j++) {
-          // Past the last query the tile repeats it; the repeats change nothing.
-          if (query + j > last) break
+        let matters = false
+        for (let j = 0; query + j <= last; j++) {
           const i = <usize>(head * count + query + j) << 2
           const visible = causal < 0 ? held : min(held, causal + query + j + 1 - first)
-          const row = logits + <usize>j * STRIDE
-          const largest = finishLogits(row, columns, visible, mask, scale, addends)
-          store<f32>(scratch + (<usize>j << 2), weigh(row, columns, largest, max + i, sum + i))
+          const largest = finishLogits(logits + <usize>j * STRIDE, columns, visible, mask, scale, addends)
+          store<f32>(scratch + (<usize>j << 2), largest)
+          if (!(largest < load<f32>(max + i) - NEGLIGIBLE)) matters = true
         }
+        if (!matters) continue
+        for (let j = 0; query + j <= last; j++) {
+          const i = <usize>(head * count + query + j) << 2
+          const at = scratch + (<usize>j << 2)
+          store<f32>(at, weigh(logits + <usize>j * STRIDE, columns, load<f32>(at), max + i, sum + i))
+        }
+        // Past the last query the tile repeats it; the repeats change nothing.
         if (query + 3 > last) repeatLast(logits, scratch, last - query)
         tileValues(values, most + 3 & ~3, headDim, logits, scratch, output + i0 * rowBytes, output + i1 * rowBytes, output + i2 * rowBytes, output + i3 * rowBytes)
       }

@@ -7,6 +7,14 @@ import { exp1, exp4, madd, maxLanes, sumLanes } from './simd'
 @inline export function finishLogits(row: usize, columns: i32, visible: i32, mask: i32, scale: f32, addends: usize): f32 {
   const hidden = f32x4.splat(-Infinity)
   let top = hidden
+  if (visible >= columns && mask == 15) {
+    for (const end = row + (<usize>columns << 2); row < end; row += 16, addends += 16) {
+      const x = madd(v128.load(addends), v128.load(row), f32x4.splat(scale))
+      v128.store(row, x)
+      top = f32x4.pmax(top, x)
+    }
+    return maxLanes(top)
+  }
   for (let j = 0; j < columns; j += 4, row += 16, addends += 16) {
     let x = madd(v128.load(addends), v128.load(row), f32x4.splat(scale))
     if (j + 4 > visible) x = v128.bitselect(x, hidden, i32x4.lt_s(i32x4.add(i32x4.splat(j), i32x4(0, 1, 2, 3)), i32x4.splat(visible)))

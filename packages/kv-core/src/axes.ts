@@ -27,8 +27,8 @@ export interface Observation {
   readonly moment: Moment
   readonly group: number
   /**
-   * [group][window][rows], softmax over all rows, causal inside the window. `window` may be smaller than asked for
-   * (a short prompt). The window's own rows are the last `window` rows.
+   * [group][window][rows], softmax over all rows, causal inside the window. `window` may be smaller than asked for (a short
+   * prompt) or larger (another method asked for more): the last queries are the last. The window's own rows are the last `window` rows.
    */
   readonly windowAttention?: { readonly data: Float32Array; readonly window: number }
   /** [group][rows] */

@@ -16,7 +16,7 @@ export async function readAhead(head: Head, needs: Needs): Promise<ReadAhead> {
 export function headView(head: Head, layer: number, index: number, headDim: number, seen: number, needs: Needs, ahead: ReadAhead): HeadView {
   const rowsOf = (part: 'keys' | 'values'): Float32Array => {
     if (!needs[part]) throw new TypeError(`This method reads ${part} without declaring it: add { ${part}: true } to its needs.`)
-    if (ahead[part]) return ahead[part]
+    if (ahead[part]) return ahead[part].slice()
     const out = new Float32Array(head.rows * headDim)
     let at = 0
     for (const segment of head.segments) {

@@ -2,7 +2,7 @@ import type { Tensor } from '@kvfold/kernels'
 
 /** One layer's step: float32, queries and keys not yet rotated (unless the cache's rope is `external`). */
 export interface AttendInput {
-  /** [queryHeads, n, headDim] */
+  /** [queryHeads, m, headDim]: the queries of the last m tokens, 1 <= m <= n. Usually all; see `promptQueries`. */
   q: Tensor
   /** [kvHeads, n, headDim] */
   k: Tensor
@@ -15,8 +15,13 @@ export interface AttendInput {
 /** One layer of one sequence's cache. */
 export interface LayerCache {
   /**
+   * How many of a prompt's last queries the policy looks at. A model that wants no output of earlier tokens (in its last layer, only the
+   * last token's logits count) may leave their queries out. Infinity: it looks at all.
+   */
+  readonly promptQueries: number
+  /**
    * Appends k and v, lets q attend over everything kept (causally among the new tokens), then lets the policy plan.
-   * One token (n = 1 after the first) is a decode step, more are a prompt or a part of one. Returns [queryHeads, n, headDim]
+   * One token (n = 1 after the first) is a decode step, more are a prompt or a part of one. Returns [queryHeads, m, headDim]
    * of the kind that `q` is. Throws ShapeError, NotFiniteError before any state changes.
    */
   attend(input: AttendInput): Promise<Tensor>

@@ -23,10 +23,12 @@ export interface Shared {
   planner: Planner
 }
 
-/** Addresses of one call's data in the heap. */
+/** One call. */
 interface Step {
+  /** New tokens, and queries: those of the last `m` of them. */
   n: number
-  /** Rotated queries, [queryHeads][n][headDim]. */
+  m: number
+  /** Where the rotated queries lie in the heap, [queryHeads][m][headDim]. */
   queries: number
   /** Rows per head before this call. */
   rowsBefore: number[]
@@ -51,6 +53,11 @@ export class Layer implements LayerCache {
     this.prompt = from?.prompt
   }
 
+  get promptQueries(): number {
+    const { attention, needs } = this.shared.policy
+    return attention || needs.columnSums ? Infinity : needs.windowAttention ?? 0
+  }
+
   async attend(input: AttendInput): Promise<Tensor> {
     if (this.disposed) throw new DisposedError('This cache was disposed: make a new one.')
     if (this.busy) throw new DisposedError('This layer is still attending: await one call before the next.')
@@ -60,7 +67,7 @@ export class Layer implements LayerCache {
     try {
       for (const tensor of [input.q, input.k, input.v]) borrowed.push(await this.shared.kernels.borrow(tensor))
       const [q, k, v] = borrowed.map((b) => b.address)
-      this.checkFinite(q, k, v, n)
+      this.checkFinite(q, k, v, n, input.q.shape[1])
       return await this.step(input, n, q, k, v)
     } finally {
       for (const b of borrowed) b.release()
@@ -72,14 +79,15 @@ export class Layer implements LayerCache {
     const { shape, pool, planner } = this.shared
     const { queryHeads, headDim } = shape
     const decode = n === 1 && this.seen > 0 && !this.prompt && !more
-    const bytes = queryHeads * n * headDim * 4
+    const m = like.shape[1]
+    const bytes = queryHeads * m * headDim * 4
     const queries = pool.malloc(bytes)
     const rowsBefore = this.heads.map((head) => head.rows)
     let answer: { result: Tensor; observations: (Observation | undefined)[] }
     try {
-      this.rotateQueries(q, queries, n)
+      this.rotateQueries(q, queries, n, m)
       this.append(k, v, n, rowsBefore)
-      answer = await this.attendHeads(like, { n, queries, rowsBefore, decode }, more)
+      answer = await this.attendHeads(like, { n, m, queries, rowsBefore, decode }, more)
     } catch (error) {
       // Nothing of a failed call stays: the caller may try it again.
       this.heads.forEach((head, h) => head.truncate(rowsBefore[h]))
@@ -99,7 +107,7 @@ export class Layer implements LayerCache {
 
   private async attendHeads(like: Tensor, step: Step, more: boolean): Promise<{ result: Tensor; observations: (Observation | undefined)[] }> {
     const { shape, kernels } = this.shared
-    const output = kernels.output(like, [shape.queryHeads, step.n, shape.headDim])
+    const output = kernels.output(like, [shape.queryHeads, step.m, shape.headDim])
     const observations: (Observation | undefined)[] = [], memories: PromptMemory[] = []
     try {
       for (let h = 0; h < this.heads.length; h++) {
@@ -118,12 +126,12 @@ export class Layer implements LayerCache {
   private async attendHead(h: number, step: Step, output: number, more: boolean): Promise<{ observation?: Observation; memory?: PromptMemory }> {
     const { shape, kernels, pool, policy, observer } = this.shared
     const { headDim } = shape
-    const { n, decode } = step
+    const { n, m, decode } = step
     const head = this.heads[h]
     const group = shape.queryHeads / shape.kvHeads
-    const offset = h * group * n * headDim * 4
-    const queries: Queries = { address: step.queries + offset, group, count: n, headDim }
-    const base = decode ? -1 : step.rowsBefore[h]
+    const offset = h * group * m * headDim * 4
+    const queries: Queries = { address: step.queries + offset, group, count: m, headDim }
+    const base = decode ? -1 : step.rowsBefore[h] + n - m
     const bias = this.uploadBias(head)
     const observeStep = decode && policy.needs.stepAttention
     const stateBytes = softmaxStateBytes(queries), logitBytes = observeStep ? group * head.rows * 4 : 0
@@ -144,7 +152,7 @@ export class Layer implements LayerCache {
       }
       kernels.finish(state, queries, output + offset)
       if (decode) return { observation: observeStep ? observer.step(head, queries, state, logits) : { moment: 'decode', group } }
-      const memory = await observer.chunk(this.prompt?.[h], head, queries, state, base, bias)
+      const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, head, queries, state, base, bias)
       return { memory, observation: more ? undefined : await observer.prompt(memory, head, group, headDim, bias) }
     } finally {
       pool.free(state, stateBytes)
@@ -162,15 +170,16 @@ export class Layer implements LayerCache {
     return address
   }
 
-  private rotateQueries(q: number, into: number, n: number): void {
+  private rotateQueries(q: number, into: number, n: number, m: number): void {
     const { shape, kernels, rotary } = this.shared
-    const bytes = n * shape.headDim * 4
+    const bytes = m * shape.headDim * 4
     if (!rotary) {
       kernels.heap.u8.copyWithin(into, q, q + shape.queryHeads * bytes)
       return
     }
     const { cos, sin } = rotary.tables(this.seen, n)
-    for (let h = 0; h < shape.queryHeads; h++) kernels.rope(q + h * bytes, into + h * bytes, n, shape.headDim, cos, sin)
+    const skipped = (n - m) * shape.headDim * 2
+    for (let h = 0; h < shape.queryHeads; h++) kernels.rope(q + h * bytes, into + h * bytes, m, shape.headDim, cos + skipped, sin + skipped)
   }
 
   /** Appends rotated keys, values and positions to every head. */
@@ -200,11 +209,11 @@ export class Layer implements LayerCache {
   /** The number of new tokens. */
   private checkShapes({ q, k, v }: AttendInput): number {
     const { queryHeads, kvHeads, headDim } = this.shared.shape
-    const n = q.shape[1]
+    const n = k.shape[1]
     const check = (name: string, tensor: Tensor, heads: number): void => {
       const [a, b, c] = tensor.shape
-      if (tensor.shape.length !== 3 || a !== heads || b !== n || c !== headDim || !(n >= 1))
-        throw new ShapeError(`${name} has shape [${tensor.shape.join(', ')}]: it must be [${heads}, n, ${headDim}] with the same n >= 1 in q, k and v.`)
+      if (tensor.shape.length !== 3 || a !== heads || !(name === 'q' ? b >= 1 && b <= n : b === n) || c !== headDim || !(n >= 1))
+        throw new ShapeError(`${name} has shape [${tensor.shape.join(', ')}]: it must be [${heads}, n, ${headDim}] with the same n >= 1 in q, k and v (fewer in q if only the last ones matter).`)
       if (tensor.dtype !== 'float32') throw new ShapeError(`${name} is ${tensor.dtype}: cast it to float32.`)
     }
     check('q', q, queryHeads)
@@ -213,11 +222,11 @@ export class Layer implements LayerCache {
     return n
   }
 
-  private checkFinite(q: number, k: number, v: number, n: number): void {
+  private checkFinite(q: number, k: number, v: number, n: number, m: number): void {
     const { shape, kernels } = this.shared
-    const size = n * shape.headDim
-    for (const [name, address, heads] of [['q', q, shape.queryHeads], ['k', k, shape.kvHeads], ['v', v, shape.kvHeads]] as const) {
-      if (!kernels.isFinite(address, heads * size))
+    const { headDim, queryHeads, kvHeads } = shape
+    for (const [name, address, rows] of [['q', q, queryHeads * m], ['k', k, kvHeads * n], ['v', v, kvHeads * n]] as const) {
+      if (!kernels.isFinite(address, rows * headDim))
         throw new NotFiniteError(`${name} of layer ${this.index} holds NaN or infinity at position ${this.seen} or after: the model before it is broken.`)
     }
   }

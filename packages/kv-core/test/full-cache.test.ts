@@ -34,6 +34,26 @@ describe('the full cache', () => {
     }), { numRuns: 40 })
   })
 
+  it('answers the last queries alone as it would answer all', async () => {
+    await fc.assert(fc.asyncProperty(shapes, fc.array(fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 })), { minLength: 1, maxLength: 4 }), fc.integer(), async (shape, calls, seed) => {
+      const random = createRandom(seed)
+      const cache = new KvCache(shape, { kernels: referenceKernels(ownHeap()) })
+      const plain = new PlainAttention(shape)
+      const { queryHeads, headDim } = shape
+      for (const [n, wanted] of calls) {
+        const m = Math.min(n, wanted)
+        const inputs = randomInputs(shape, n, random), all = plain.attend(inputs)
+        const last = (data: Float32Array): Float32Array => Float32Array.from({ length: queryHeads * m * headDim }, (_, i) => {
+          const head = Math.floor(i / (m * headDim))
+          return data[(head * n + n - m) * headDim + i % (m * headDim)]
+        })
+        const out = await cache.layer(0).attend({ ...tensors(shape, inputs), q: { shape: [queryHeads, m, headDim], dtype: 'float32', data: last(inputs.q) } as ArrayTensor }) as ArrayTensor
+        expect(relativeError(out.data, last(all))).toBeLessThan(1e-5)
+      }
+      await cache.dispose()
+    }), { numRuns: 30 })
+  })
+
   it('forks without seeing the other side', async () => {
     const shape: CacheShape = { layers: 1, kvHeads: 2, queryHeads: 4, headDim: 16, rope: { theta: 1e4 } }
     const random = createRandom(5)

@@ -81,6 +81,7 @@ describe('forward', () => {
         return cache.length
       },
       layer: (i: number) => ({
+        promptQueries: Infinity,
         attend: (input: Parameters<ReturnType<NaiveCache['layer']>['attend']>[0]) => {
           calls.push([i, input.q.shape[1]!, input.more])
           return cache.layer(i).attend(input)
@@ -121,7 +122,7 @@ describe('forward', () => {
       chunk: 4, signal: controller.signal, onProgress: ({ done }) => done > 30 && controller.abort(),
     })
     await expect(stop).rejects.toMatchObject({ name: 'AbortError' })
-    const failing = { length: 0, layer: () => ({ attend: () => Promise.reject(new Error('no room')) }) }
+    const failing = { length: 0, layer: () => ({ promptQueries: Infinity, attend: () => Promise.reject(new Error('no room')) }) }
     await expect(model.forward(tokens, failing, { chunk: 4 })).rejects.toThrow('no room')
     expect(memory().numTensors).toBe(before)
   })
@@ -131,6 +132,7 @@ describe('forward', () => {
     const plain = {
       length: 0,
       layer: (i: number) => ({
+        promptQueries: Infinity,
         async attend(input: Parameters<ReturnType<NaiveCache['layer']>['attend']>[0]) {
           const out = (await cache.layer(i).attend(input)) as unknown as { shape: number[]; dataSync(): Float32Array; dispose(): void }
           const data = out.dataSync()

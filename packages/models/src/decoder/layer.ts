@@ -1,5 +1,5 @@
 import {
-  add, dispose, mul, reshape, sigmoid, tidy, transpose, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D, tensor1d,
+  add, dispose, mul, reshape, sigmoid, slice, tidy, transpose, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D, tensor1d,
 } from '@tensorflow/tfjs-core'
 import type { LayerCache } from '@kvfold/kv-core'
 import type { ModelConfig } from '../config/model-config.ts'
@@ -49,28 +49,37 @@ export async function loadLayer(weights: Weights, config: ModelConfig, index: nu
   }
 }
 
-/** x [n, width] -> the next block's x; the caller disposes both. `more`: later chunks of the same prompt follow. */
-export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, more: boolean): Promise<Tensor2D> {
-  const [q, k, v] = tidy(() => project(layer, x))
+/**
+ * x [n, width] -> the next block's x, [last, width]: only for the last so many tokens. The caller disposes both.
+ * `more`: later chunks of the same prompt follow.
+ */
+export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, more: boolean, last: number): Promise<Tensor2D> {
+  const [q, k, v] = tidy(() => project(layer, x, last))
   let attended: Tensor3D | undefined
   try {
     attended = asTensor(await cache.attend({ q, k, v, more })) as Tensor3D
-    return tidy(() => finish(layer, x, attended!))
+    return tidy(() => finish(layer, lastRows(x, last), attended!))
   } finally {
     dispose([q, k, v])
     attended?.dispose()
   }
 }
 
-function project(layer: Layer, x: Tensor2D): [Tensor3D, Tensor3D, Tensor3D] {
+function project(layer: Layer, x: Tensor2D, last: number): [Tensor3D, Tensor3D, Tensor3D] {
   const { config: { queryHeads, kvHeads, headDim }, heads } = layer
   const normed = normalize(layer.norm, x)
-  let q = apply(layer.query, normed), k = apply(layer.key, normed)
+  let q = apply(layer.query, lastRows(normed, last)), k = apply(layer.key, normed)
   if (heads) {
     q = normHeads(heads.norm, heads.query, q)
     k = normHeads(heads.norm, heads.key, k)
   }
   return [byHead(q, queryHeads, headDim), byHead(k, kvHeads, headDim), byHead(apply(layer.value, normed), kvHeads, headDim)]
+}
+
+/** The last rows of x [n, width]: x itself if that is all of them. */
+function lastRows(x: Tensor2D, last: number): Tensor2D {
+  const [n, width] = x.shape
+  return last === n ? x : slice(x, [n - last, 0], [last, width])
 }
 
 function finish(layer: Layer, x: Tensor2D, attended: Tensor3D): Tensor2D {

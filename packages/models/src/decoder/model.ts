@@ -75,11 +75,15 @@ export class LlamaModel {
       let done = 0
       for (const [index, layer] of layers.entries()) {
         const layerCache = cache.layer(index)
+        // After the last layer only some tokens' outputs are looked at; its keys and values are needed all the same.
+        let needed = index < layers.length - 1 ? Infinity : Math.max(wanted, layerCache.promptQueries)
+        needed = Math.min(needed, tokens.length)
         for (const [c, x] of hidden.entries()) {
           signal?.throwIfAborted()
-          hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1)
+          const [rows] = x.shape, after = tokens.length - c * chunk - rows
+          hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1, Math.min(rows, Math.max(1, needed - after)))
           x.dispose()
-          done += x.shape[0]
+          done += rows
           onProgress?.({ done, total })
         }
       }

@@ -23,6 +23,7 @@ export class NaiveCache implements SequenceCache {
 }
 
 export class NaiveLayer implements LayerCache {
+  readonly promptQueries = Infinity
   readonly shape: CacheShape
   /** [kvHeads][rows][headDim], keys rotated. */
   readonly keys: Float64Array[][]
