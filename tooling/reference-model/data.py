@@ -13,11 +13,23 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from tasks import Assembler, Group, TaskText, TrainingPool, chain, common_words, key_values, needles
 
-PLAIN = 0.4  # share of samples without facts; the others are mostly text too
-MAX_QUESTIONS, MAX_PER_GROUP = 6, 4
-# Planted facts and questions cannot be predicted, so they count little; answers are what the model is for.
-TEXT, FACT, ASKED, PREFIX, ANSWER = 1.0, 0.2, 0.2, 1.0, 4.0
-GROUPS = {"needle-number": 0.2, "needle-word": 0.25, "key-value": 0.17, "variable-chain": 0.22, "common-word": 0.05, "common-words": 0.11}
+# Answers are what the model is for. Planted facts and questions cannot be predicted, so they count little; so does the
+# text around them: there is little text, and a model that learns it from every sample soon knows it by heart.
+TEXT, AROUND, FACT, ASKED, PREFIX, ANSWER = 1.0, 0.1, 0.1, 0.1, 1.0, 4.0
+GROUPS = {"needle-number": 0.18, "needle-word": 0.2, "key-value": 0.15, "variable-chain": 0.23, "common-word": 0.06, "common-words": 0.18}
+
+
+@dataclass
+class Mix:
+    """The share of samples without facts, and how much is asked about the facts of one of the others."""
+
+    plain: float
+    questions: int
+    per_group: int
+
+    @classmethod
+    def at(cls, length: int) -> "Mix":
+        return cls(0.35, 6, 4) if length <= 1024 else cls(0.2, 12, 6)
 
 
 @dataclass
@@ -89,13 +101,13 @@ class Sampler:
         return ids, np.full(length, TEXT)
 
     def with_facts(self, length: int) -> tuple[np.ndarray, np.ndarray]:
-        a, rng = self.assembler, self.rng
+        a, rng, mix = self.assembler, self.rng, Mix.at(length)
         groups = self.groups(length)
-        questions = [q for g in groups for q in rng.sample(g.questions, min(len(g.questions), MAX_PER_GROUP))]
+        questions = [q for g in groups for q in rng.sample(g.questions, min(len(g.questions), mix.per_group))]
         rng.shuffle(questions)
         tail: list[int] = []
         tail_weights: list[float] = []
-        for q in questions[:MAX_QUESTIONS]:
+        for q in questions[: mix.questions]:
             head, prefix = q.prompt[: (cut := q.prompt.index("\nAnswer:") + len("\nAnswer:"))], q.prompt[cut:]
             for ids, weight in ((a.encode(head), ASKED), (a.encode(prefix), PREFIX), (a.encode(q.answer), ANSWER), (a.answer_end, TEXT)):
                 tail += ids
@@ -106,11 +118,11 @@ class Sampler:
             raise ValueError(f"samples of {length} tokens are too short for these facts; 1,024 is enough")
         pieces = a.plant(self.corpus.text(room, a.separator, rng), facts, rng)
         ids = np.concatenate([[a.bos], *(p for p, _ in pieces), tail])
-        weights = np.concatenate([*(np.full(len(p), FACT if planted else TEXT) for p, planted in pieces), tail_weights])
+        weights = np.concatenate([*(np.full(len(p), FACT if planted else AROUND) for p, planted in pieces), tail_weights])
         return ids, weights
 
     def sample(self, length: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.plain(length) if self.rng.random() < PLAIN else self.with_facts(length)
+        return self.plain(length) if self.rng.random() < Mix.at(length).plain else self.with_facts(length)
 
 
 class Batches(IterableDataset):

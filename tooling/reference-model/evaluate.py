@@ -1,11 +1,13 @@
 """Scores exported weights on held-out text, decoding greedily in float32, and writes a JSON of scores.
 
 `score` is the mean share of references found in the answer (cut at its end); `exact` is the share of answers that are right
-as a whole. Samples depend on --seed alone. The SnapKV rows keep that many tokens of a 4,096-token prompt.
+as a whole. Samples depend on --seed alone. The SnapKV rows keep that many tokens of a 4,096-token prompt. The file is
+written after every row; rows that it already has are not measured again.
 
     python evaluate.py --model DIR --tasks tasks.json --text val.txt --out scores.json
 """
 import argparse
+import itertools
 import json
 import math
 import time
@@ -50,6 +52,7 @@ SETTINGS: dict[str, Make] = {
     "two most common words": standard_common("common-words"),
 }
 SNAPKV = ["one number needle", "one word needle", "eight number needles", "32 key-value pairs"]
+LAST = 256  # tokens whose perplexity is measured
 
 
 class Evaluator:
@@ -104,14 +107,14 @@ class Evaluator:
         return row
 
     @torch.no_grad()
-    def perplexity(self, length: int, samples: int, seed: int, last: int = 256) -> dict:
+    def perplexity(self, task: str, length: int, samples: int, seed: int) -> dict:
         """Of the last tokens of a text of that length, joined documents as above."""
         rng, losses = Random(f"{seed}/text/{length}"), []
         for _ in range(samples):
             ids = torch.tensor([[self.assembler.bos, *self.haystack(length - 1, rng).tolist()]], device=self.device)
-            hidden = self.model.hidden(ids)[:, -last - 1 : -1]
-            losses.append(F.cross_entropy(self.model.logits(hidden)[0], ids[0, -last:]).item())
-        row = {"task": f"perplexity of the last {last} tokens", "length": length, "cache": "full", "samples": samples, "score": round(math.exp(np.mean(losses)), 3)}
+            hidden = self.model.hidden(ids)[:, -LAST - 1 : -1]
+            losses.append(F.cross_entropy(self.model.logits(hidden)[0], ids[0, -LAST:]).item())
+        row = {"task": task, "length": length, "cache": "full", "samples": samples, "score": round(math.exp(np.mean(losses)), 3)}
         print(json.dumps(row), flush=True)
         return row
 
@@ -130,13 +133,13 @@ def main() -> None:
     p.add_argument("--tasks", type=Path, required=True)
     p.add_argument("--text", type=Path, required=True)
     p.add_argument("--out", type=Path)
-    p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 8192])
+    p.add_argument("--lengths", type=int, nargs="*", default=[1024, 4096, 8192])
     p.add_argument("--samples", type=int, default=128)
     p.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     p.add_argument("--snapkv", type=int, nargs="*", default=[512, 256], help="rows kept per KV head")
     p.add_argument("--snapkv-length", type=int, default=4096)
     p.add_argument("--snapkv-samples", type=int, default=64)
-    p.add_argument("--batch-tokens", type=int, default=65_536)
+    p.add_argument("--batch-tokens", type=int, default=131_072)
     p.add_argument("--seed", type=int, default=7)
     p.add_argument("--tiny", action="store_true")
     args = p.parse_args()
@@ -144,18 +147,26 @@ def main() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     text = TaskText.load(args.tasks)
     e = Evaluator(load(args.model, device, args.tiny), text, Tokenizer.from_file(str(args.tokenizer)), read_documents(args.text), device)
-    rows = [
-        e.run(setting, n, args.samples, args.seed, max(1, args.batch_tokens // n)) for setting in args.only for n in args.lengths
-    ]
-    for setting in SNAPKV if args.snapkv else []:
-        for pooling in ("max", "avg"):
-            for rows_kept in args.snapkv:
-                n = args.snapkv_length
-                rows.append(e.run(setting, n, args.snapkv_samples, args.seed, max(1, args.batch_tokens // n),
-                                  lambda: SnapKVCache(rows_kept, pooling=pooling), f"snapkv {rows_kept}, {pooling} pooling"))
-    rows += [e.perplexity(n, 32, args.seed) for n in args.lengths]
-    if args.out:
-        args.out.write_text(json.dumps({"text": args.text.name, "seed": args.seed, "rows": rows}, indent=1) + "\n")
+    rows = json.loads(args.out.read_text())["rows"] if args.out and args.out.exists() else []
+    known = {(row["task"], row["length"], row["cache"]) for row in rows}
+
+    def measure(task: str, length: int, cache: str, run: Callable[[], dict]) -> None:
+        if (task, length, cache) in known:
+            return
+        rows.append(run())
+        if args.out:
+            args.out.write_text(json.dumps({"text": args.text.name, "seed": args.seed, "rows": rows}, indent=1) + "\n")
+
+    for n in args.lengths:
+        for setting in args.only:
+            measure(setting, n, "full", lambda: e.run(setting, n, args.samples, args.seed, max(1, args.batch_tokens // n)))
+        task = f"perplexity of the last {LAST} tokens"
+        measure(task, n, "full", lambda: e.perplexity(task, n, 32, args.seed))
+    n = args.snapkv_length
+    for setting, pooling, kept in itertools.product(SNAPKV, ("max", "avg"), args.snapkv):
+        name = f"snapkv {kept}, {pooling} pooling"
+        measure(setting, n, name, lambda: e.run(setting, n, args.snapkv_samples, args.seed, max(1, args.batch_tokens // n),
+                                                lambda: SnapKVCache(kept, pooling=pooling), name))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from data import ANSWER, Batches, Corpus, loader
 from model import TINY, Config, Llama
 
-PHASES = "1024:0.4,4096:0.3,8704:0.3"  # sample length: share of the budget
+PHASES = "1024:0.3,4096:0.3,8704:0.4"  # sample length: share of the budget
 
 
 class Loss(nn.Module):
@@ -67,7 +67,8 @@ def main() -> None:
     p.add_argument("--steps", type=int)
     p.add_argument("--phases", default=PHASES)
     p.add_argument("--tokens-per-step", type=int, default=131_072)
-    p.add_argument("--peak", type=float, default=3e-3)
+    p.add_argument("--peak", type=float, default=2.5e-3)
+    p.add_argument("--dropout", type=float, default=0.1, help="the text is read dozens of times; without it the model learns it by heart")
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--workers", type=int, default=14)
     p.add_argument("--seed", type=int, default=1)
@@ -91,6 +92,8 @@ def main() -> None:
         torch.backends.cuda.enable_math_sdp(False)
     args.out.mkdir(parents=True, exist_ok=True)
     model = Llama(TINY if args.tiny else Config()).to(device)
+    for layer in model.model.layers:
+        layer.dropout = args.dropout
     loss_of: nn.Module = Loss()
     decayed = [w for w in model.parameters() if w.dim() == 2]
     others = [w for w in model.parameters() if w.dim() != 2]
