@@ -114,7 +114,7 @@ describe('bad input is one sentence and exit code 2, and nothing is written', ()
     ['a text longer than the model knows', () => { writeFileSync(join(folder, 'long.txt'), document(800)); return ['run', '-c', 'long.txt', '-q', 'x'] }, /knows \d+ positions/],
     ['a context longer than the model knows', () => ['eval', '-c', '100000'], /knows \d+ positions/],
     ['an unknown task', () => ['eval', '-t', 'nothing'], /no task "nothing"/],
-    ['an unknown option', () => ['run', '--fast'], /unknown option/],
+    ['an unknown option', () => ['methods', '--fast'], /unknown option/],
     ['an unknown command', () => ['walk'], /unknown command/],
   ]
   it.each(cases)('%s', (_, args, message) => {
