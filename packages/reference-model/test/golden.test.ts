@@ -62,7 +62,7 @@ describe('logits of the full cache equal those of PyTorch', () => {
 
 it('the tokenizer gives what the library that trained it gives, for odd texts too', () => {
   const texts = JSON.parse(readFileSync(new URL('tokenizer.json', folder), 'utf8')) as { text: string; ids: number[] }[]
-  for (const { text, ids } of texts) expect(tokenizer.encode(text, { special: false }), JSON.stringify(text)).toEqual(ids)
+  for (const { text, ids } of texts) expect(tokenizer.encode(text, { special: false }), `text ${JSON.stringify(text)}`).toEqual(ids)
 })
 
 function readGoldens(): Record<string, Golden> {
