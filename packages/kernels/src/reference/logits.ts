@@ -3,7 +3,7 @@ import type { LogitsTarget, Queries, Rows } from '../kernels.ts'
 import { decodeRows } from './decode-rows.ts'
 
 /** How many rows query `i` of a head may see. */
-export function visibleRows(rows: number, causal: number, i: number): number {
+function visibleRows(rows: number, causal: number, i: number): number {
   return causal < 0 ? rows : Math.min(rows, causal + i + 1)
 }
 

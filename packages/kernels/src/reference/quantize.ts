@@ -46,7 +46,7 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
 }
 
 /** Rounds a number >= 0 to the nearest integer, halves to the even one. */
-export function roundHalfEven(value: number): number {
+function roundHalfEven(value: number): number {
   const floor = Math.floor(value)
   const rest = value - floor
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor

@@ -44,7 +44,7 @@ export function sentencePieceJson({ tokens, kinds, metadata }: GgufVocabulary): 
 }
 
 /** Pairs of tokens, in the order in which they merge. */
-export function mergesFromScores(tokens: readonly string[], kinds: readonly number[], scores: readonly number[]): [string, string][] {
+function mergesFromScores(tokens: readonly string[], kinds: readonly number[], scores: readonly number[]): [string, string][] {
   const plain = new Map<string, number>()
   tokens.forEach((token, id) => {
     if (kinds[id] === TokenKind.normal || kinds[id] === TokenKind.userDefined) plain.set(token, id)

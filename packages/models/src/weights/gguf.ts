@@ -56,7 +56,7 @@ function find({ file, tensors }: GgufFile, name: string, rowOf?: (row: number) =
  * Llama files keep the rows of query and key weights for a rotation of neighbouring channels (2j with 2j + 1). Ours rotates halves
  * (j with j + headDim/2), so that row p headDim/2 + j of a head is stored at 2j + p.
  */
-export function rowOrder(config: ModelConfig, name: string): ((row: number) => number) | undefined {
+function rowOrder(config: ModelConfig, name: string): ((row: number) => number) | undefined {
   if (config.architecture !== 'llama' && config.architecture !== 'mistral') return undefined
   if (!/\.self_attn\.[qk]_proj\.weight$/.test(name)) return undefined
   const { headDim } = config, half = headDim / 2

@@ -48,7 +48,7 @@ export function tinyWeights(config: ModelConfig, seed: number, bias: string[] = 
 }
 
 /** Weights over plain arrays. */
-export function arrayWeights(tensors: ReadonlyMap<string, { shape: number[]; data: Float32Array }>): Weights {
+function arrayWeights(tensors: ReadonlyMap<string, { shape: number[]; data: Float32Array }>): Weights {
   return {
     name: 'tiny',
     find(name) {

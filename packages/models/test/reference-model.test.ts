@@ -15,7 +15,7 @@ interface Golden {
   logitPositions: number[]
 }
 
-const folder = new URL('../golden/', import.meta.url)
+const folder = new URL('../../reference-model/golden/', import.meta.url)
 const index = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8')) as { top: number; prompts: Record<string, { tokens: number; logitPositions: number[] }> }
 const goldens = readGoldens()
 
