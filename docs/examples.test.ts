@@ -19,7 +19,9 @@ Object.assign(globalThis, { expectPrinted })
 
 const root = new URL('..', import.meta.url).pathname
 const readmes = ['packages', 'apps'].flatMap((parent) => readdirSync(root + parent).map((name) => `${parent}/${name}/README.md`))
-const pages = readdirSync(`${root}docs`).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
+const pages = readdirSync(`${root}docs`)
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/${name}`)
 const files = ['README.md', ...readmes, ...pages].filter((file) => existsSync(root + file))
 
 describe('the examples in Markdown run, and print what they say', () => {

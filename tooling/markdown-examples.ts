@@ -23,8 +23,10 @@ export function markdownExamples(): Plugin {
       const match = end.exec(id)
       if (!match) return undefined
       const code = examples(readFileSync(id.replace(end, '.md'), 'utf8'))[Number(match[1])]
-      return code.replace(/^( *)console\.log\((.*)\) *\/\/ (.*)$/gm, (_, indent: string, args: string, expected: string) =>
-        `${indent}globalThis.expectPrinted(${JSON.stringify(expected)}, ${args})`)
+      return code.replace(
+        /^( *)console\.log\((.*)\) *\/\/ (.*)$/gm,
+        (_, indent: string, args: string, expected: string) => `${indent}globalThis.expectPrinted(${JSON.stringify(expected)}, ${args})`,
+      )
     },
   }
 }

@@ -12,5 +12,5 @@ export function library(entry: string[] = ['src/index.ts'], more: UserConfig = {
     fixedExtension: false,
     hash: false,
     ...more,
-  }) as UserConfig
+  })
 }

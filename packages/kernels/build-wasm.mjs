@@ -5,7 +5,9 @@ import asc from 'assemblyscript/asc'
 
 const here = new URL('./', import.meta.url)
 const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge']
-const sources = readdirSync(new URL('assembly/', here)).filter((name) => name.endsWith('.ts')).sort()
+const sources = readdirSync(new URL('assembly/', here))
+  .filter((name) => name.endsWith('.ts'))
+  .sort()
 const target = new URL('src/wasm/binary.generated.ts', here)
 
 const hash = createHash('sha256').update(asc.version).update(options.join(' '))
@@ -28,5 +30,8 @@ if (!existsSync(target) || !readFileSync(target, 'utf8').startsWith(stamp)) {
     console.error(stderr.toString() || error)
     process.exit(1)
   }
-  writeFileSync(target, `${stamp}\n/** The compiled kernels. */\nexport const binary: string = '${Buffer.from(binary).toString('base64')}'\n`)
+  writeFileSync(
+    target,
+    `${stamp}\n/** The compiled kernels. */\nexport const binary: string = '${Buffer.from(binary).toString('base64')}'\n`,
+  )
 }

@@ -38,7 +38,10 @@ try {
   writeFileSync(join(work, 'package.json'), JSON.stringify({ private: true, type: 'module', dependencies, overrides: dependencies }))
   attempt('install', () => run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'], work))
   const entries = packages.flatMap(({ manifest }) =>
-    Object.keys(manifest.exports).filter((entry) => entry !== './package.json').map((entry) => manifest.name + entry.slice(1)))
+    Object.keys(manifest.exports)
+      .filter((entry) => entry !== './package.json')
+      .map((entry) => manifest.name + entry.slice(1)),
+  )
   writeFileSync(join(work, 'all.mjs'), entries.map((entry) => `await import('${entry}')`).join('\n'))
   attempt('import', () => run('node', ['all.mjs'], work))
   attempt('kvfold methods', () => run('node', ['node_modules/kvfold/bin/kvfold.js', 'methods', '--json'], work))

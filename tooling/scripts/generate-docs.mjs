@@ -7,7 +7,8 @@ const methods = JSON.parse(execFileSync('node', ['apps/cli/bin/kvfold.js', 'meth
 
 const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ')
 const row = (...cells) => `| ${cells.map(cell).join(' | ')} |`
-const paperLink = (paper) => (paper ? (paper.arxiv ? `[${paper.title}](https://arxiv.org/abs/${paper.arxiv}), ${paper.year}` : `${paper.title}, ${paper.year}`) : '')
+const paperLink = (paper) =>
+  paper ? (paper.arxiv ? `[${paper.title}](https://arxiv.org/abs/${paper.arxiv}), ${paper.year}` : `${paper.title}, ${paper.year}`) : ''
 
 const page = `# Methods
 
@@ -17,7 +18,9 @@ Made by \`npm run docs\` from what the packages export. \`kvfold methods NAME\` 
 ${row('method', 'axes', 'package', 'what it does')}
 ${row('---', '---', '---', '---')}
 ${methods.map((m) => row(`[${m.name}](#${m.name})`, m.axes.join(', '), m.package, m.summary)).join('\n')}
-${methods.map((m) => `
+${methods
+  .map(
+    (m) => `
 ## ${m.name}
 
 ${m.summary}${m.paper ? `\n\n${paperLink(m.paper)}` : ''}
@@ -25,7 +28,9 @@ ${m.summary}${m.paper ? `\n\n${paperLink(m.paper)}` : ''}
 ${row('parameter', 'default', 'meaning')}
 ${row('---', '---', '---')}
 ${m.params.map((p) => row(`\`${p.name}\``, p.default === undefined ? '' : `\`${p.default}\``, p.description)).join('\n')}
-`).join('')}`
+`,
+  )
+  .join('')}`
 
 if (process.argv.includes('--check')) {
   if (readFileSync(PAGE, 'utf8') !== page) {

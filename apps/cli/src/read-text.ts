@@ -3,9 +3,16 @@ import { UsageError } from './errors.ts'
 
 /** The text of a file, or of the standard input for `-`. Throws UsageError if there is none. */
 export async function readText(path: string): Promise<string> {
-  const bytes = path === '-' ? await readStdin() : await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(error.code === 'ENOENT' ? `There is no file "${path}": check the path.` : `"${path}" cannot be read (${error.code}): give a text file.`)
-  })
+  const bytes =
+    path === '-'
+      ? await readStdin()
+      : await readFile(path).catch((error: NodeJS.ErrnoException) => {
+          throw new UsageError(
+            error.code === 'ENOENT'
+              ? `There is no file "${path}": check the path.`
+              : `"${path}" cannot be read (${error.code}): give a text file.`,
+          )
+        })
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)

@@ -10,7 +10,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 const command = fileURLToPath(new URL('../bin/kvfold.js', import.meta.url))
 let folder: string
 
-beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'kvfold-command-')) })
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'kvfold-command-'))
+})
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 function kvfold(...args: string[]): { code: number | null; out: string; error: string } {
@@ -36,8 +38,12 @@ interface RunReport {
 }
 
 const QUESTION = 'What is the magic number of quiet harbor?'
-const document = (paragraphs: number): string => Array.from({ length: paragraphs }, (_, i) =>
-  `The ship went on for day ${i + 1} without a sight of land, and the men were tired of it.${i === 3 ? ' The magic number of quiet harbor is #4821375.' : ''}`).join('\n\n')
+const document = (paragraphs: number): string =>
+  Array.from(
+    { length: paragraphs },
+    (_, i) =>
+      `The ship went on for day ${i + 1} without a sight of land, and the men were tired of it.${i === 3 ? ' The magic number of quiet harbor is #4821375.' : ''}`,
+  ).join('\n\n')
 
 describe('kvfold run', () => {
   it('answers from the document, and accounts for the cache', () => {
@@ -51,7 +57,16 @@ describe('kvfold run', () => {
     expect(full.policy).toBe('full')
     expect(full.ttftMs).toBeGreaterThanOrEqual(full.prefillMs)
 
-    const small = json<RunReport>('run', '-c', 'log.txt', '-q', QUESTION, '-p', 'snapkv(budget=128, window=16, kernel=7) + kivi(bits=4, residual=32) + disk(resident=32)', '--question-aware')
+    const small = json<RunReport>(
+      'run',
+      '-c',
+      'log.txt',
+      '-q',
+      QUESTION,
+      '-p',
+      'snapkv(budget=128, window=16, kernel=7) + kivi(bits=4, residual=32) + disk(resident=32)',
+      '--question-aware',
+    )
     expect(small.answer).toContain('4821375')
     expect(small.kv.bytes).toBeLessThan(full.kv.bytes / 8)
     expect(small.kv.tiers['lmdb']).toBeGreaterThan(0)
@@ -69,12 +84,23 @@ describe('kvfold run', () => {
 describe('kvfold eval', () => {
   it('scores policies against the full cache', () => {
     const report = json<{ questionAware: boolean; seed: number; rows: Record<string, number | string>[] }>(
-      'eval', '-t', 'needle,perplexity', '-c', '600', '-s', '2', '-p', 'snapkv(budget=1000); kivi(bits=8)')
+      'eval',
+      '-t',
+      'needle,perplexity',
+      '-c',
+      '600',
+      '-s',
+      '2',
+      '-p',
+      'snapkv(budget=1000); kivi(bits=8)',
+    )
     expect(report.questionAware).toBe(false)
     expect(report.rows.map(({ task, policy }) => `${task} ${policy}`)).toEqual(
-      ['needle', 'perplexity'].flatMap((task) => ['full', 'snapkv(budget=1000)', 'kivi(bits=8)'].map((policy) => `${task} ${policy}`)))
+      ['needle', 'perplexity'].flatMap((task) => ['full', 'snapkv(budget=1000)', 'kivi(bits=8)'].map((policy) => `${task} ${policy}`)),
+    )
     for (const row of report.rows) {
-      for (const field of ['context', 'score', 'n', 'kvBytes', 'fullF16Bytes', 'kld', 'top1Agreement', 'prefillMs', 'decodeMsPerToken']) expect(row[field]).toEqual(expect.any(Number))
+      for (const field of ['context', 'score', 'n', 'kvBytes', 'fullF16Bytes', 'kld', 'top1Agreement', 'prefillMs', 'decodeMsPerToken'])
+        expect(row[field]).toEqual(expect.any(Number))
       if (row.task === 'needle') expect(row.score).toBe(1)
     }
     // A budget that is never reached changes nothing.
@@ -88,7 +114,10 @@ describe('kvfold eval', () => {
 describe('kvfold methods', () => {
   it('lists what the registry has', () => {
     const methods = json<{ name: string; package: string; axes: string[]; params: { name: string }[] }[]>('methods')
-    expect(methods.find(({ name }) => name === 'snapkv')).toMatchObject({ package: '@kvfold/eviction', axes: expect.arrayContaining(['score', 'select']) })
+    expect(methods.find(({ name }) => name === 'snapkv')).toMatchObject({
+      package: '@kvfold/eviction',
+      axes: expect.arrayContaining(['score', 'select']),
+    })
     expect(kvfold('methods', 'kivi').out).toContain('2402.02750')
   })
 })
@@ -103,15 +132,36 @@ describe('bad input is one sentence and exit code 2, and nothing is written', ()
   }
   const cases: [string, () => string[], RegExp][] = [
     ['a missing file', () => ['run', '-c', 'nothing.txt', '-q', 'x'], /no file "nothing.txt"/],
-    ['an empty file', () => { writeFileSync(join(folder, 'empty.txt'), ' \n'); return ['run', '-c', 'empty.txt', '-q', 'x'] }, /is empty/],
-    ['a file that is no text', () => { writeFileSync(join(folder, 'binary'), Uint8Array.of(0xff, 0xfe, 0xfd)); return ['run', '-c', 'binary', '-q', 'x'] }, /not UTF-8/],
+    [
+      'an empty file',
+      () => {
+        writeFileSync(join(folder, 'empty.txt'), ' \n')
+        return ['run', '-c', 'empty.txt', '-q', 'x']
+      },
+      /is empty/,
+    ],
+    [
+      'a file that is no text',
+      () => {
+        writeFileSync(join(folder, 'binary'), Uint8Array.of(0xff, 0xfe, 0xfd))
+        return ['run', '-c', 'binary', '-q', 'x']
+      },
+      /not UTF-8/,
+    ],
     ['a missing model', () => ['run', '-c', 'log.txt', '-q', 'x', '-m', './no-model'], /no '.\/no-model'/],
     ['a truncated model', () => ['run', '-c', 'log.txt', '-q', 'x', '-m', cut()], /model.safetensors/],
     ['an unknown method', () => ['run', '-c', 'log.txt', '-q', 'x', '-p', 'snapk(budget=9)'], /Did you mean "snapkv"/],
     ['an unknown parameter', () => ['eval', '-p', 'snapkv(windows=9)'], /no parameter "windows"/],
     ['a budget of nothing', () => ['run', '-c', 'log.txt', '-q', 'x', '-p', 'snapkv(budget=0)'], /budget of 0 tokens/i],
     ['methods that do not go together', () => ['eval', '-p', 'snapkv(budget=9) + h2o(budget=9)'], /snapkv and h2o both decide/],
-    ['a text longer than the model knows', () => { writeFileSync(join(folder, 'long.txt'), document(800)); return ['run', '-c', 'long.txt', '-q', 'x'] }, /knows \d+ positions/],
+    [
+      'a text longer than the model knows',
+      () => {
+        writeFileSync(join(folder, 'long.txt'), document(800))
+        return ['run', '-c', 'long.txt', '-q', 'x']
+      },
+      /knows \d+ positions/,
+    ],
     ['a context longer than the model knows', () => ['eval', '-c', '100000'], /knows \d+ positions/],
     ['an unknown task', () => ['eval', '-t', 'nothing'], /no task "nothing"/],
     ['an unknown option', () => ['methods', '--fast'], /unknown option/],

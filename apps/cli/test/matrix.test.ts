@@ -9,16 +9,18 @@ const SMALL: Record<string, unknown> = { budget: 48, window: 8, residual: 32, re
 const methods = registry.list().map(({ method }) => method)
 
 function small(method: Method, budget: boolean): Preset {
-  const known = describeParams(method).map(({ name }) => name)
-  const params = Object.entries(SMALL).filter(([name]) => known.includes(name) && (budget || name !== 'budget'))
+  const known = new Set(describeParams(method).map(({ name }) => name))
+  const params = Object.entries(SMALL).filter(([name]) => known.has(name) && (budget || name !== 'budget'))
   return method(Object.fromEntries(params))
 }
 
 const takesBudget = (method: Method): boolean => 'budget' in method.params.shape
 
 /** A method with its budget, and without one if another preset may bring it. */
-const variants = (method: Method): (() => Preset)[] =>
-  [() => small(method, true), ...(takesBudget(method) ? [() => small(method, false)] : [])]
+const variants = (method: Method): (() => Preset)[] => [
+  () => small(method, true),
+  ...(takesBudget(method) ? [() => small(method, false)] : []),
+]
 
 const combinations: (() => Preset)[][] = [
   ...methods.flatMap((method) => variants(method).map((make) => [make])),
@@ -47,7 +49,9 @@ function composes(parts: (() => Preset)[]): boolean {
 const conflicts: string[] = []
 for (const parts of combinations) {
   const make = (): Preset[] => parts.map((part) => part())
-  const name = make().map(({ text }) => text).join(' + ')
+  const name = make()
+    .map(({ text }) => text)
+    .join(' + ')
   try {
     compose(...make())
   } catch (error) {

@@ -96,7 +96,9 @@ function row(policy: string, task: string, setting: { context: number; questionA
   const average = (value: (result: Result) => number): number => mean(list.map(value))
   const score = average((r) => r.score)
   return {
-    policy, task, ...setting,
+    policy,
+    task,
+    ...setting,
     score: task === PERPLEXITY ? Math.exp(score) : score,
     n: list.length,
     kvBytes: average((r) => r.ledger.bytes),
@@ -130,13 +132,18 @@ function answer(tokenizer: Tokenizer, tokens: readonly number[]): string {
 function check({ tasks, context, samples, model, documents }: EvaluateOptions): void {
   const unknown = tasks.find((task) => !TASK_NAMES.includes(task))
   if (unknown !== undefined) throw new EvaluationError(`There is no task "${unknown}": use ${TASK_NAMES.join(', ')}.`)
-  if (!(Number.isInteger(samples) && samples >= 1)) throw new EvaluationError(`${samples} samples cannot be drawn: give a whole number of at least 1.`)
+  if (!(Number.isInteger(samples) && samples >= 1))
+    throw new EvaluationError(`${samples} samples cannot be drawn: give a whole number of at least 1.`)
   if (!documents.some((document) => document.trim())) throw new EvaluationError('There is no text to hide facts in: give documents.')
   const longest = Math.max(...tasks.map((task) => TASKS[task]?.make(TASK_TEXT, new Pool(TASK_TEXT, createRandom(0))).maxNewTokens ?? 0))
   if (!Number.isInteger(context) || context < 1 || context + longest > model.maxPositions)
-    throw new EvaluationError(`A context of ${context} tokens does not fit this model, which knows ${model.maxPositions} positions: give at most ${model.maxPositions - longest}.`)
+    throw new EvaluationError(
+      `A context of ${context} tokens does not fit this model, which knows ${model.maxPositions} positions: give at most ${model.maxPositions - longest}.`,
+    )
   if (tasks.includes(PERPLEXITY) && context < 2 * PERPLEXITY_TOKENS)
-    throw new EvaluationError(`Perplexity is measured on the last ${PERPLEXITY_TOKENS} tokens: give a context of at least ${2 * PERPLEXITY_TOKENS}.`)
+    throw new EvaluationError(
+      `Perplexity is measured on the last ${PERPLEXITY_TOKENS} tokens: give a context of at least ${2 * PERPLEXITY_TOKENS}.`,
+    )
 }
 
 /** A 32-bit hash of a text (FNV-1a), to seed one sample. */

@@ -15,7 +15,13 @@ export interface Facts {
   maxNewTokens: number
 }
 
-function question(text: TaskText, task: string, values: Record<string, string>, answer: Record<string, string>, references: string[]): Question {
+function question(
+  text: TaskText,
+  task: string,
+  values: Record<string, string>,
+  answer: Record<string, string>,
+  references: string[],
+): Question {
   const t = text.tasks[task]
   const answerPrefix = fill(t.answerPrefix, values)
   return {
@@ -64,7 +70,8 @@ export function variableChain(text: TaskText, pool: Pool): Facts {
 /** Words that are said more often than others: which are they? */
 export function commonWords(text: TaskText, pool: Pool, task: 'common-word' | 'common-words'): Facts {
   const t = text.tasks[task]
-  const counts = t.counts!, others = t.others!
+  const counts = t.counts!,
+    others = t.others!
   const words = pool.words(counts.length + others)
   const times = [...counts, ...Array.from({ length: others }, () => t.otherCount!)]
   const facts = words.flatMap((word, i) => Array.from({ length: times[i] }, () => fill(t.fact, { word })))

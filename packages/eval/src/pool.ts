@@ -18,7 +18,8 @@ export class Pool {
 
   /** A number of that many digits. */
   number(digits: number): string {
-    const low = 10 ** (digits - 1), modulus = this.text.reserved.numberModulus
+    const low = 10 ** (digits - 1),
+      modulus = this.text.reserved.numberModulus
     const first = Math.ceil(low / modulus)
     const count = Math.floor((10 * low - 1) / modulus) - first + 1
     return String((first + this.below(count)) * modulus)
@@ -26,9 +27,13 @@ export class Pool {
 
   /** An adjective and a noun. */
   key(): string {
-    const { words: { adjectives, nouns }, reserved: { keyModulus } } = this.text
+    const {
+      words: { adjectives, nouns },
+      reserved: { keyModulus },
+    } = this.text
     for (;;) {
-      const i = this.below(adjectives.length), j = this.below(nouns.length)
+      const i = this.below(adjectives.length),
+        j = this.below(nouns.length)
       if ((i + j) % keyModulus === 0) return `${adjectives[i]} ${nouns[j]}`
     }
   }

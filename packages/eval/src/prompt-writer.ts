@@ -91,7 +91,7 @@ export class PromptWriter {
     const known = new Map<number, boolean>()
     return (token) => {
       let answer = known.get(token)
-      if (answer === undefined) known.set(token, answer = test(this.tokenizer.decode([token])))
+      if (answer === undefined) known.set(token, (answer = test(this.tokenizer.decode([token]))))
       return answer
     }
   }

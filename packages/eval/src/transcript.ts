@@ -36,7 +36,12 @@ export interface Comparison extends Cost {
 }
 
 /** Greedy answer of the full cache: at most `maxTokens`, with the stop token if there was one. Or, with `text`, what it says of a given text. */
-export async function transcribe(runner: Runner, prompt: Prompt, maxTokens: number, text?: readonly number[]): Promise<Transcript & Cost & { loss: number }> {
+export async function transcribe(
+  runner: Runner,
+  prompt: Prompt,
+  maxTokens: number,
+  text?: readonly number[],
+): Promise<Transcript & Cost & { loss: number }> {
   const { model } = runner
   const transcript: Transcript = { tokens: [], logProbs: [] }
   const cost = await withCache(runner, undefined, prompt, async (logits, step) => {
@@ -55,21 +60,26 @@ export async function transcribe(runner: Runner, prompt: Prompt, maxTokens: numb
 export async function follow(runner: Runner, policy: Policy, prompt: Prompt, transcript: Transcript): Promise<Comparison> {
   const logProbs: Float64Array[] = []
   let own: number[] | undefined
-  let agreements = 0, divergence = 0
+  let agreements = 0,
+    divergence = 0
   const cost = await withCache(runner, policy, prompt, async (logits, step, fork) => {
     for (const [i, token] of transcript.tokens.entries()) {
       const mine = logSoftmax(logits)
       logProbs.push(mine)
       divergence += klDivergence(transcript.logProbs[i], mine)
-      const choice = argmax(logits), expected = argmax(transcript.logProbs[i])
+      const choice = argmax(logits),
+        expected = argmax(transcript.logProbs[i])
       if (choice === expected) agreements++
-      else own ??= [...transcript.tokens.slice(0, i), ...await alone(runner, fork, choice, transcript.tokens.length - i)]
+      else own ??= [...transcript.tokens.slice(0, i), ...(await alone(runner, fork, choice, transcript.tokens.length - i))]
       if (i + 1 < transcript.tokens.length) logits = await step(token)
     }
   })
   const count = transcript.tokens.length
   return {
-    ...cost, tokens: own ?? transcript.tokens, kld: divergence / count, top1Agreement: agreements / count,
+    ...cost,
+    tokens: own ?? transcript.tokens,
+    kld: divergence / count,
+    top1Agreement: agreements / count,
     loss: loss(logProbs, transcript.tokens),
   }
 }
@@ -92,12 +102,15 @@ async function withCache(runner: Runner, policy: Policy | undefined, prompt: Pro
   const { model, kernels, questionAware, signal } = runner
   const cache = new KvCache(model.shape, { policy, kernels })
   try {
-    const parts = questionAware || prompt.question.length === 0 ? [[...prompt.context, ...prompt.question]] : [prompt.context, prompt.question]
+    const parts =
+      questionAware || prompt.question.length === 0 ? [[...prompt.context, ...prompt.question]] : [prompt.context, prompt.question]
     const start = performance.now()
     let logits = new Float32Array(0)
-    for (const [i, part] of parts.entries()) logits = await model.forward(part, cache, { signal, logits: i === parts.length - 1 ? 'last' : 'none' }) as Float32Array<ArrayBuffer>
+    for (const [i, part] of parts.entries())
+      logits = (await model.forward(part, cache, { signal, logits: i === parts.length - 1 ? 'last' : 'none' })) as Float32Array<ArrayBuffer>
     const prefillMs = performance.now() - start
-    let decoded = 0, decodeMs = 0
+    let decoded = 0,
+      decodeMs = 0
     const step = async (token: number): Promise<Float32Array> => {
       const began = performance.now()
       const next = await model.forward([token], cache, { signal })

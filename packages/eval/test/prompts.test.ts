@@ -18,23 +18,26 @@ const pool = (seed: number): Pool => new Pool(TASK_TEXT, createRandom(seed))
 
 describe('prompts', () => {
   it('have exactly the length asked for, hold every fact in order, and end with the question', () => {
-    fc.assert(fc.property(fc.constantFrom(...Object.keys(TASKS)), fc.integer({ min: 900, max: 1500 }), fc.integer(), (task, length, seed) => {
-      const draws = pool(seed)
-      const facts = TASKS[task].make(TASK_TEXT, draws)
-      const question = facts.questions[0]
-      const { context, question: asked } = writer.prompt(facts, question, length, draws)
-      expect(context.length + asked.length).toBe(length)
-      expect(context[0]).toBe(tokenizer.id('<|bos|>'))
-      expect(tokenizer.decode(asked)).toBe(question.prompt)
-      const text = tokenizer.decode(context)
-      let at = 0
-      for (const fact of facts.facts) {
-        at = text.indexOf(fact, at)
-        expect(at).toBeGreaterThan(0)
-        expect(text.slice(at - 2, at)).toMatch(/[.!?] /)
-        at += fact.length
-      }
-    }), { numRuns: 30 })
+    fc.assert(
+      fc.property(fc.constantFrom(...Object.keys(TASKS)), fc.integer({ min: 900, max: 1500 }), fc.integer(), (task, length, seed) => {
+        const draws = pool(seed)
+        const facts = TASKS[task].make(TASK_TEXT, draws)
+        const question = facts.questions[0]
+        const { context, question: asked } = writer.prompt(facts, question, length, draws)
+        expect(context.length + asked.length).toBe(length)
+        expect(context[0]).toBe(tokenizer.id('<|bos|>'))
+        expect(tokenizer.decode(asked)).toBe(question.prompt)
+        const text = tokenizer.decode(context)
+        let at = 0
+        for (const fact of facts.facts) {
+          at = text.indexOf(fact, at)
+          expect(at).toBeGreaterThan(0)
+          expect(text.slice(at - 2, at)).toMatch(/[.!?] /)
+          at += fact.length
+        }
+      }),
+      { numRuns: 30 },
+    )
   })
 
   it('depend on the seed alone', () => {
@@ -51,7 +54,8 @@ describe('prompts', () => {
     const { words, reserved } = TASK_TEXT
     for (let seed = 0; seed < 200; seed++) {
       const draws = pool(seed)
-      const number = Number(draws.number(7)), [adjective, noun] = draws.key().split(' ')
+      const number = Number(draws.number(7)),
+        [adjective, noun] = draws.key().split(' ')
       expect(number % reserved.numberModulus).toBe(0)
       expect(String(number)).toHaveLength(7)
       expect((words.adjectives.indexOf(adjective) + words.nouns.indexOf(noun)) % reserved.keyModulus).toBe(0)

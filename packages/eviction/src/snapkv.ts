@@ -13,7 +13,13 @@ const params: z.ZodObject<{
 }> = z.object({
   budget: budgetParam.optional(),
   window: z.number().int().min(1).default(32).describe('queries at the end of the prompt that vote; their rows always stay'),
-  kernel: z.number().int().min(1).refine((k) => k % 2 === 1, 'must be odd').default(5).describe('width of the pooling over rows, odd; 1: none'),
+  kernel: z
+    .number()
+    .int()
+    .min(1)
+    .refine((k) => k % 2 === 1, 'must be odd')
+    .default(5)
+    .describe('width of the pooling over rows, odd; 1: none'),
   pooling: z.literal(['avg', 'max']).default('avg').describe('how neighbouring votes are smoothed'),
   group: z.literal(['mean', 'max']).default('mean').describe('how the votes of the query heads of one KV head become one'),
 })

@@ -33,7 +33,12 @@ function newestFirst(sinks: number): Scorer {
   return {
     needs: {},
     moments: ['prefill', 'decode'],
-    score: (_seen, { rows, positions }) => protectSinks(Float32Array.from({ length: rows }, (_, i) => i), sinks, positions),
+    score: (_seen, { rows, positions }) =>
+      protectSinks(
+        Float32Array.from({ length: rows }, (_, i) => i),
+        sinks,
+        positions,
+      ),
   }
 }
 

@@ -18,13 +18,20 @@ testMethod('streaming, a share', () => [streaming({ budget: '25%' })], { describ
 // Keys count as rotated already, so that plain attention over them is what the cache sees.
 const SHAPE: CacheShape = { layers: 2, queryHeads: 4, kvHeads: 2, headDim: 16, rope: 'external' }
 
-interface Inputs { q: ArrayTensor; k: ArrayTensor; v: ArrayTensor }
+interface Inputs {
+  q: ArrayTensor
+  k: ArrayTensor
+  v: ArrayTensor
+}
 
 /** The same tokens for each cache that is fed from the same seed. */
 function inputs(n: number, seed: number): Inputs {
   const random = createRandom(seed)
-  const tensor = (heads: number): ArrayTensor =>
-    ({ shape: [heads, n, 16], dtype: 'float32', data: Float32Array.from({ length: heads * n * 16 }, () => random() * 4 - 2) })
+  const tensor = (heads: number): ArrayTensor => ({
+    shape: [heads, n, 16],
+    dtype: 'float32',
+    data: Float32Array.from({ length: heads * n * 16 }, () => random() * 4 - 2),
+  })
   return { q: tensor(4), k: tensor(2), v: tensor(2) }
 }
 
@@ -56,7 +63,10 @@ const methods: [string, (budget: number | string) => Preset, boolean][] = [
 
 describe.each(methods)('%s, in a cache', (_name, make, atDecode) => {
   it('keeps as many rows as the budget says, in tokens and as a share', async () => {
-    for (const [budget, own] of [[24, 24], ['30%', 30]] as const) {
+    for (const [budget, own] of [
+      [24, 24],
+      ['30%', 30],
+    ] as const) {
       const { rows } = await run([make(budget)], 100, 3)
       expect(rows).toEqual([0, 1, 2, 3].map((step) => heads * (own + (atDecode ? 0 : step))))
     }
@@ -82,13 +92,14 @@ describe.each(methods)('%s, in a cache', (_name, make, atDecode) => {
 
 describe('what stays, in a cache', () => {
   const kept = ({ plans }: Awaited<ReturnType<typeof run>>, layer: number) =>
-    plans.findLast((plan) => plan.layer === layer)!.heads.map((head, h) =>
-      Array.from(head.keep, (row) => plans.findLast((plan) => plan.layer === layer)!.positions[h][row]))
+    plans
+      .findLast((plan) => plan.layer === layer)!
+      .heads.map((head, h) => Array.from(head.keep, (row) => plans.findLast((plan) => plan.layer === layer)!.positions[h][row]))
 
   /** What the method chooses when it is handed plain float64 attention. */
   const expected = (preset: Preset, prompt: number, layer: number, window: number, budget: number) => {
     const { q, k } = inputs(prompt, layer)
-    const golden = ({ shape, data }: ArrayTensor) => ({ shape: [...shape], data: data as Float32Array })
+    const golden = ({ shape, data }: ArrayTensor) => ({ shape: [...shape], data: data })
     const all = attention(golden(q), golden(k), window)
     return [all.slice(0, 2), all.slice(2)].map((group) => keep(preset, promptSeen(group), headOf(prompt), budget))
   }

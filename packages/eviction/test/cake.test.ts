@@ -3,7 +3,20 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { adjustBudgets } from '../src/cake-budgets.ts'
 import {
-  ascending, attention, cases, excess, headOf, isAscending, keep, lastAxis, newest, partsOf, prompts, promptSeen, readGolden, stepSeen,
+  ascending,
+  attention,
+  cases,
+  excess,
+  headOf,
+  isAscending,
+  keep,
+  lastAxis,
+  newest,
+  partsOf,
+  prompts,
+  promptSeen,
+  readGolden,
+  stepSeen,
 } from './support.ts'
 
 /** Allocates after each layer, as a cascade does: [stage][layer], one KV head. */
@@ -17,10 +30,17 @@ function cascade(preset: ReturnType<typeof cake>, measures: readonly number[], t
 
 describe('the worked example', () => {
   const layers = [
-    [[0.3, 0.1, 0.1, 0.1, 0.05, 0.05, 0.3, 0], [0.05, 0.1, 0.3, 0.1, 0.05, 0.1, 0.2, 0.1]],
-    [[0.6, 0.05, 0.05, 0.05, 0.05, 0.05, 0.15, 0], [0.5, 0.15, 0.05, 0.05, 0.05, 0.05, 0.1, 0.05]],
+    [
+      [0.3, 0.1, 0.1, 0.1, 0.05, 0.05, 0.3, 0],
+      [0.05, 0.1, 0.3, 0.1, 0.05, 0.1, 0.2, 0.1],
+    ],
+    [
+      [0.6, 0.05, 0.05, 0.05, 0.05, 0.05, 0.15, 0],
+      [0.5, 0.15, 0.05, 0.05, 0.05, 0.05, 0.1, 0.05],
+    ],
   ]
-  const measures = (preset: ReturnType<typeof cake>) => layers.map((queries) => preset.budget!.measure!([{ seen: promptSeen([queries]), head: headOf(8) }]))
+  const measures = (preset: ReturnType<typeof cake>) =>
+    layers.map((queries) => preset.budget!.measure!([{ seen: promptSeen([queries]), head: headOf(8) }]))
 
   it('prefers the layer with unsteady attention', () => {
     const preset = cake({ window: 2, tau1: 1, tau2: 4 })
@@ -57,30 +77,36 @@ describe('antgroup/cakekv', () => {
 
     const stages = cascade(preset, measures, 96, rows)
     expect(stages[3].map((own) => own - window)).toEqual(Array.from(golden[`${id}/layer_budget`].data))
-    layers.forEach((heads, l) => heads.forEach((seen, h) => {
-      const scores = partsOf(preset).score!.score(seen, headOf(96))
-      expect(excess(scores.slice(0, 96 - window), lastAxis(golden[`${id}/indicator_l${l}`], h), 1e-5, 5e-6)).toBeLessThanOrEqual(0)
-      const kept = ascending(lastAxis(golden[`${id}/kept_l${l}`], h))
-      expect(keep(preset, seen, headOf(96), stages[3][l])).toEqual(kept)
-      // Cutting after each layer, on stored scores, comes to the same.
-      let left = newest(96, 96)
-      for (const stage of stages.slice(l)) {
-        const stored = Float32Array.from(left, (row) => scores[row])
-        left = Array.from(partsOf(preset).select!.select(stored, stage[l], headOf(left.length)), (row) => left[row])
-      }
-      expect(left).toEqual(kept)
-    }))
+    layers.forEach((heads, l) =>
+      heads.forEach((seen, h) => {
+        const scores = partsOf(preset).score!.score(seen, headOf(96))
+        expect(excess(scores.slice(0, 96 - window), lastAxis(golden[`${id}/indicator_l${l}`], h), 1e-5, 5e-6)).toBeLessThanOrEqual(0)
+        const kept = ascending(lastAxis(golden[`${id}/kept_l${l}`], h))
+        expect(keep(preset, seen, headOf(96), stages[3][l])).toEqual(kept)
+        // Cutting after each layer, on stored scores, comes to the same.
+        let left = newest(96, 96)
+        for (const stage of stages.slice(l)) {
+          const stored = Float32Array.from(left, (row) => scores[row])
+          left = Array.from(partsOf(preset).select!.select(stored, stage[l], headOf(left.length)), (row) => left[row])
+        }
+        expect(left).toEqual(kept)
+      }),
+    )
   })
 
   it('eviction at decode', () => {
     // The official function averages over the queries that it is given; a step has one.
-    const { shape: [, , queries, rows], data } = golden['decode_eviction/in.attention']
+    const {
+      shape: [, , queries, rows],
+      data,
+    } = golden['decode_eviction/in.attention']
     const mean = [0, 1, 2, 3].map((h) =>
       Float64Array.from({ length: rows }, (_, j) => {
         let sum = 0
         for (let i = 0; i < queries; i++) sum += data[(h * queries + i) * rows + j]
         return sum / queries
-      }))
+      }),
+    )
     const preset = cake({ window: 8 })
     for (const h of [0, 1]) {
       const seen = stepSeen(mean.slice(2 * h, 2 * h + 2))
@@ -93,7 +119,8 @@ describe('antgroup/cakekv', () => {
   it('adjustment of budgets', () => {
     const { values } = cases.find(({ id }) => id === 'adjust_budgets')!
     expect(values.rows).toHaveLength(8)
-    for (const { budget_list, total_budget, seq_len, result } of values.rows) expect(adjustBudgets(budget_list, total_budget, seq_len)).toEqual(result)
+    for (const { budget_list, total_budget, seq_len, result } of values.rows)
+      expect(adjustBudgets(budget_list, total_budget, seq_len)).toEqual(result)
   })
 })
 
@@ -101,41 +128,58 @@ describe('any prompt', () => {
   it('shares no more than the budget, gives each layer its window, and nests the stages', () => {
     const measure = fc.oneof(fc.double({ min: 0, max: 1e9 }), fc.constantFrom(0, NaN, Infinity))
     const size = fc.integer({ min: 1, max: 300 })
-    fc.assert(fc.property(fc.array(measure, { minLength: 1, maxLength: 8 }), size, size, fc.integer({ min: 2, max: 40 }), (measures, tokens, rows, window) => {
-      for (const [m, stage] of cascade(cake({ window }), measures, tokens, rows).entries()) {
-        expect(stage).toHaveLength(m + 1)
-        expect(stage.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(rows * measures.length)
-        for (const own of stage) {
-          expect(Number.isInteger(own)).toBe(true)
-          expect(own).toBeGreaterThanOrEqual(Math.min(rows, window))
-        }
-        if (tokens <= rows) expect(stage.every((own) => own === rows)).toBe(true)
-      }
-    }))
+    fc.assert(
+      fc.property(
+        fc.array(measure, { minLength: 1, maxLength: 8 }),
+        size,
+        size,
+        fc.integer({ min: 2, max: 40 }),
+        (measures, tokens, rows, window) => {
+          for (const [m, stage] of cascade(cake({ window }), measures, tokens, rows).entries()) {
+            expect(stage).toHaveLength(m + 1)
+            expect(stage.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(rows * measures.length)
+            for (const own of stage) {
+              expect(Number.isInteger(own)).toBe(true)
+              expect(own).toBeGreaterThanOrEqual(Math.min(rows, window))
+            }
+            if (tokens <= rows) expect(stage.every((own) => own === rows)).toBe(true)
+          }
+        },
+      ),
+    )
   })
 
   it('keeps min(rows, budget) rows, the newest of the window among them', () => {
-    fc.assert(fc.property(prompts(40, 6), fc.integer({ min: 1, max: 50 }), ({ rows, window, heads }, budget) => {
-      const preset = cake({ window: 6 })
-      for (const seen of [promptSeen(heads), stepSeen(heads.map((queries) => queries[window - 1]))]) {
-        const kept = keep(preset, seen, headOf(rows), budget)
-        expect(isAscending(kept, rows)).toBe(true)
-        expect(kept).toHaveLength(Math.min(rows, budget))
-        const recent = newest(rows, Math.min(window, budget))
-        expect(kept.slice(-recent.length)).toEqual(recent)
-        expect(keep(preset, seen, headOf(rows), budget)).toEqual(kept)
-      }
-    }))
+    fc.assert(
+      fc.property(prompts(40, 6), fc.integer({ min: 1, max: 50 }), ({ rows, window, heads }, budget) => {
+        const preset = cake({ window: 6 })
+        for (const seen of [promptSeen(heads), stepSeen(heads.map((queries) => queries[window - 1]))]) {
+          const kept = keep(preset, seen, headOf(rows), budget)
+          expect(isAscending(kept, rows)).toBe(true)
+          expect(kept).toHaveLength(Math.min(rows, budget))
+          const recent = newest(rows, Math.min(window, budget))
+          expect(kept.slice(-recent.length)).toEqual(recent)
+          expect(keep(preset, seen, headOf(rows), budget)).toEqual(kept)
+        }
+      }),
+    )
   })
 
   it('does not care about the order of heads', () => {
-    fc.assert(fc.property(prompts(40, 6), ({ rows, heads }) => {
-      const preset = cake({ window: 6 })
-      const scores = (order: typeof heads) => partsOf(preset).score!.score(promptSeen(order), headOf(rows)).filter((score) => score < Infinity)
-      expect(excess(scores(heads.toReversed()), scores(heads), 1e-6, 1e-6)).toBeLessThanOrEqual(0)
-      const measure = (order: typeof heads) => [preset.budget!.measure!(order.map((queries) => ({ seen: promptSeen([queries]), head: headOf(rows) })))]
-      expect(excess(measure(heads.toReversed()), measure(heads), 1e-9, 1e-12)).toBeLessThanOrEqual(0)
-    }))
+    fc.assert(
+      fc.property(prompts(40, 6), ({ rows, heads }) => {
+        const preset = cake({ window: 6 })
+        const scores = (order: typeof heads) =>
+          partsOf(preset)
+            .score!.score(promptSeen(order), headOf(rows))
+            .filter((score) => score < Infinity)
+        expect(excess(scores(heads.toReversed()), scores(heads), 1e-6, 1e-6)).toBeLessThanOrEqual(0)
+        const measure = (order: typeof heads) => [
+          preset.budget!.measure!(order.map((queries) => ({ seen: promptSeen([queries]), head: headOf(rows) }))),
+        ]
+        expect(excess(measure(heads.toReversed()), measure(heads), 1e-9, 1e-12)).toBeLessThanOrEqual(0)
+      }),
+    )
   })
 })
 
@@ -152,7 +196,12 @@ describe('edges', () => {
   })
 
   it('takes NaN, which pooling spreads over its neighbours, for the least', () => {
-    const seen = promptSeen([[[NaN, 0, 0, 0, 0.1, 0.1, 0.2, 0.2, 0.4, 0], [0, 0, 0, 0, 0, 0.1, 0.2, 0.2, 0.2, 0.3]]])
+    const seen = promptSeen([
+      [
+        [NaN, 0, 0, 0, 0.1, 0.1, 0.2, 0.2, 0.4, 0],
+        [0, 0, 0, 0, 0, 0.1, 0.2, 0.2, 0.2, 0.3],
+      ],
+    ])
     expect(keep(cake({ window: 2 }), seen, headOf(10), 7)).toEqual([3, 4, 5, 6, 7, 8, 9])
   })
 

@@ -3,7 +3,20 @@ import type { Preset } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
-  ascending, attention, cases, excess, headOf, isAscending, keep, lastAxis, newest, prompts, promptSeen, readGolden, softmax, stepSeen,
+  ascending,
+  attention,
+  cases,
+  excess,
+  headOf,
+  isAscending,
+  keep,
+  lastAxis,
+  newest,
+  prompts,
+  promptSeen,
+  readGolden,
+  softmax,
+  stepSeen,
 } from './support.ts'
 
 /** A head as the core would carry it on: what stays keeps its sum, a new row starts with 0. */
@@ -94,7 +107,9 @@ describe('published implementations', () => {
     const all = attention(golden['q'], golden['k'], 96)
     const heads = mode === 'query_head' ? all.map((queries) => [queries]) : [all.slice(0, 2), all.slice(2)]
     heads.forEach((group, h) => {
-      const scores = h2o().score!.score(promptSeen(group), headOf(96)).slice(0, 96 - window)
+      const scores = h2o()
+        .score!.score(promptSeen(group), headOf(96))
+        .slice(0, 96 - window)
       expect(excess(scores, lastAxis(golden[outputs['scores']], h), 1e-5, 5e-6)).toBeLessThanOrEqual(0)
       const kept = keep(h2o({ recent: window / capacity }), promptSeen(group), headOf(96), capacity)
       expect(kept).toEqual(ascending(lastAxis(golden[outputs['kept']], h)))
@@ -106,36 +121,44 @@ describe('any prompt', () => {
   const settings = fc.record({ budget: fc.integer({ min: 1, max: 30 }), recent: fc.double({ min: 0, max: 1, noNaN: true }) })
 
   it('keeps min(rows, budget) rows, the newest among them, over many steps', () => {
-    fc.assert(fc.property(prompts(24, Infinity), settings, fc.nat(), ({ rows, heads }, { budget, recent }, seed) => {
-      const preset = h2o({ recent })
-      const head = new Head()
-      head.append(rows)
-      head.plan(preset, promptSeen(heads), budget)
-      for (let step = 0; step < 8; step++) {
-        expect(head.positions).toHaveLength(Math.min(rows + step, budget))
-        const last = newest(rows + step, Math.round(budget * recent))
-        expect(last.length === 0 ? [] : head.positions.slice(-last.length)).toEqual(last)
-        head.append(1)
-        const logits = () => Float64Array.from(head.positions, (p) => (p * 7919 + seed + step) % 13)
-        const kept = head.plan(preset, stepSeen(heads.map(() => softmax(logits()))), budget)
-        expect(isAscending(kept, Math.min(rows + step, budget) + 1)).toBe(true)
-      }
-    }))
+    fc.assert(
+      fc.property(prompts(24, Infinity), settings, fc.nat(), ({ rows, heads }, { budget, recent }, seed) => {
+        const preset = h2o({ recent })
+        const head = new Head()
+        head.append(rows)
+        head.plan(preset, promptSeen(heads), budget)
+        for (let step = 0; step < 8; step++) {
+          expect(head.positions).toHaveLength(Math.min(rows + step, budget))
+          const last = newest(rows + step, Math.round(budget * recent))
+          expect(last.length === 0 ? [] : head.positions.slice(-last.length)).toEqual(last)
+          head.append(1)
+          const logits = () => Float64Array.from(head.positions, (p) => (p * 7919 + seed + step) % 13)
+          const kept = head.plan(preset, stepSeen(heads.map(() => softmax(logits()))), budget)
+          expect(isAscending(kept, Math.min(rows + step, budget) + 1)).toBe(true)
+        }
+      }),
+    )
   })
 
   it('sums up to the number of queries while nothing leaves', () => {
-    fc.assert(fc.property(prompts(24, Infinity), ({ rows, heads }) => {
-      const sum = h2o().score!.score(promptSeen(heads), headOf(rows)).reduce((a, b) => a + b, 0)
-      expect(Math.abs(sum - rows)).toBeLessThan(1e-4)
-    }))
+    fc.assert(
+      fc.property(prompts(24, Infinity), ({ rows, heads }) => {
+        const sum = h2o()
+          .score!.score(promptSeen(heads), headOf(rows))
+          .reduce((a, b) => a + b, 0)
+        expect(Math.abs(sum - rows)).toBeLessThan(1e-4)
+      }),
+    )
   })
 
   it('does not care about the order of the query heads, unless the first one decides', () => {
-    fc.assert(fc.property(prompts(24, Infinity), ({ rows, heads }) => {
-      const scores = (order: typeof heads, group: 'mean' | 'first') => h2o({ group }).score!.score(promptSeen(order), headOf(rows))
-      expect(excess(scores(heads.toReversed(), 'mean'), scores(heads, 'mean'), 1e-6, 1e-6)).toBeLessThanOrEqual(0)
-      expect(scores(heads, 'first')).toEqual(scores(heads.slice(0, 1), 'mean'))
-    }))
+    fc.assert(
+      fc.property(prompts(24, Infinity), ({ rows, heads }) => {
+        const scores = (order: typeof heads, group: 'mean' | 'first') => h2o({ group }).score!.score(promptSeen(order), headOf(rows))
+        expect(excess(scores(heads.toReversed(), 'mean'), scores(heads, 'mean'), 1e-6, 1e-6)).toBeLessThanOrEqual(0)
+        expect(scores(heads, 'first')).toEqual(scores(heads.slice(0, 1), 'mean'))
+      }),
+    )
   })
 })
 
@@ -147,7 +170,9 @@ describe('edges', () => {
   it('takes no rows, and hands out a copy of its column', () => {
     expect(keep(h2o(), promptSeen([[]]), headOf(0), 3)).toEqual([])
     const sums = new Float32Array(2)
-    h2o().score!.score(stepSeen([[0.25, 0.75]]), headOf(2, undefined, { accumulated: sums })).fill(9)
+    h2o()
+      .score!.score(stepSeen([[0.25, 0.75]]), headOf(2, undefined, { accumulated: sums }))
+      .fill(9)
     expect(Array.from(sums)).toEqual([0.25, 0.75])
   })
 

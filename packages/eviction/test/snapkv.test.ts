@@ -1,7 +1,20 @@
 import { snapkv } from '@kvfold/eviction'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ascending, attention, cases, excess, headOf, isAscending, keep, lastAxis, newest, promptSeen, prompts, readGolden } from './support.ts'
+import {
+  ascending,
+  attention,
+  cases,
+  excess,
+  headOf,
+  isAscending,
+  keep,
+  lastAxis,
+  newest,
+  promptSeen,
+  prompts,
+  readGolden,
+} from './support.ts'
 
 describe('the worked example', () => {
   // The window's own two columns take what is left of each row.
@@ -50,7 +63,14 @@ describe('published implementations', () => {
         const prefix = (scores: ArrayLike<number>) => Array.from(scores).slice(0, 96 - window)
         const scores = prefix(preset.score!.score(seen, headOf(96)))
         const expected = prefix(lastAxis(golden[outputs['scores']], h))
-        expect(excess(scores.map((s) => s * scale), expected, 1e-5, 2e-6)).toBeLessThanOrEqual(0)
+        expect(
+          excess(
+            scores.map((s) => s * scale),
+            expected,
+            1e-5,
+            2e-6,
+          ),
+        ).toBeLessThanOrEqual(0)
         // Max pooling makes plateaus, and which of equals stays is arbitrary: there the kept scores must be the same.
         if (pooling === 'avg') expect(kept).toEqual(theirs)
         else {
@@ -71,24 +91,28 @@ describe('any prompt', () => {
   })
 
   it('keeps min(rows, budget) rows, the newest of the window among them', () => {
-    fc.assert(fc.property(prompts(40, 7), settings, ({ rows, window, heads }, { budget, ...options }) => {
-      const preset = snapkv({ ...options, window: 7 })
-      const kept = keep(preset, promptSeen(heads), headOf(rows), budget)
-      expect(isAscending(kept, rows)).toBe(true)
-      expect(kept).toHaveLength(Math.min(rows, budget))
-      const recent = newest(rows, Math.min(window, budget))
-      expect(kept.slice(-recent.length)).toEqual(recent)
-      expect(keep(preset, promptSeen(heads), headOf(rows), budget)).toEqual(kept)
-      expect(keep(preset, promptSeen(heads), headOf(rows), rows)).toEqual(newest(rows, rows))
-    }))
+    fc.assert(
+      fc.property(prompts(40, 7), settings, ({ rows, window, heads }, { budget, ...options }) => {
+        const preset = snapkv({ ...options, window: 7 })
+        const kept = keep(preset, promptSeen(heads), headOf(rows), budget)
+        expect(isAscending(kept, rows)).toBe(true)
+        expect(kept).toHaveLength(Math.min(rows, budget))
+        const recent = newest(rows, Math.min(window, budget))
+        expect(kept.slice(-recent.length)).toEqual(recent)
+        expect(keep(preset, promptSeen(heads), headOf(rows), budget)).toEqual(kept)
+        expect(keep(preset, promptSeen(heads), headOf(rows), rows)).toEqual(newest(rows, rows))
+      }),
+    )
   })
 
   it('does not care about the order of the query heads', () => {
-    fc.assert(fc.property(prompts(40, 7), settings, ({ rows, heads }, { kernel, pooling, group }) => {
-      const scores = (order: typeof heads) => snapkv({ kernel, pooling, group, window: 7 }).score!.score(promptSeen(order), headOf(rows))
-      const [ours, turned] = [scores(heads), scores(heads.toReversed())]
-      for (let j = 0; j < rows; j++) expect(ours[j] === turned[j] || Math.abs(ours[j] - turned[j]) <= 1e-6 * ours[j]).toBe(true)
-    }))
+    fc.assert(
+      fc.property(prompts(40, 7), settings, ({ rows, heads }, { kernel, pooling, group }) => {
+        const scores = (order: typeof heads) => snapkv({ kernel, pooling, group, window: 7 }).score!.score(promptSeen(order), headOf(rows))
+        const [ours, turned] = [scores(heads), scores(heads.toReversed())]
+        for (let j = 0; j < rows; j++) expect(ours[j] === turned[j] || Math.abs(ours[j] - turned[j]) <= 1e-6 * ours[j]).toBe(true)
+      }),
+    )
   })
 })
 

@@ -23,14 +23,16 @@ describe('published implementations', () => {
 
 it('keeps min(rows, budget) rows: sinks, then the newest', () => {
   const size = fc.integer({ min: 1, max: 30 })
-  fc.assert(fc.property(size, size, fc.integer({ min: 0, max: 8 }), (rows, budget, sinks) => {
-    const kept = keep(streaming({ sinks }), nothing, headOf(rows), budget)
-    expect(isAscending(kept, rows)).toBe(true)
-    expect(kept).toHaveLength(Math.min(rows, budget))
-    const first = Math.min(sinks, rows, budget - 1)
-    expect(kept.slice(0, first)).toEqual(newest(first, first))
-    expect(kept.slice(first)).toEqual(newest(rows, Math.min(rows, budget) - first))
-  }))
+  fc.assert(
+    fc.property(size, size, fc.integer({ min: 0, max: 8 }), (rows, budget, sinks) => {
+      const kept = keep(streaming({ sinks }), nothing, headOf(rows), budget)
+      expect(isAscending(kept, rows)).toBe(true)
+      expect(kept).toHaveLength(Math.min(rows, budget))
+      const first = Math.min(sinks, rows, budget - 1)
+      expect(kept.slice(0, first)).toEqual(newest(first, first))
+      expect(kept.slice(first)).toEqual(newest(rows, Math.min(rows, budget) - first))
+    }),
+  )
 })
 
 describe('edges', () => {

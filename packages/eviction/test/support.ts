@@ -17,10 +17,19 @@ export function readGolden(name: string): Record<string, Golden> {
     { dtype: string; shape: number[]; data_offsets: [number, number] }
   >
   return Object.fromEntries(
-    Object.entries(header).map(([key, { dtype, shape, data_offsets: [start, end] }]) => {
-      const buffer = bytes.slice(8 + size + start, 8 + size + end).buffer
-      return [key, { shape, data: dtype === 'F32' ? new Float32Array(buffer) : new Int32Array(buffer) }]
-    }),
+    Object.entries(header).map(
+      ([
+        key,
+        {
+          dtype,
+          shape,
+          data_offsets: [start, end],
+        },
+      ]) => {
+        const buffer = bytes.slice(8 + size + start, 8 + size + end).buffer
+        return [key, { shape, data: dtype === 'F32' ? new Float32Array(buffer) : new Int32Array(buffer) }]
+      },
+    ),
   )
 }
 
@@ -75,7 +84,9 @@ export function promptSeen(heads: readonly (readonly ArrayLike<number>[])[]): Ob
   const rows = heads[0]?.[0]?.length ?? 0
   const window = heads[0]?.length ?? 0
   const data = Float32Array.from(heads.flatMap((queries) => queries.flatMap((row) => Array.from(row))))
-  const columnSums = Float32Array.from(heads.flatMap((queries) => Array.from({ length: rows }, (_, j) => queries.reduce((a, row) => a + row[j], 0))))
+  const columnSums = Float32Array.from(
+    heads.flatMap((queries) => Array.from({ length: rows }, (_, j) => queries.reduce((a, row) => a + row[j], 0))),
+  )
   return { moment: 'prefill', group: heads.length, windowAttention: { data, window }, columnSums }
 }
 
@@ -135,12 +146,15 @@ export interface Prompt {
 
 /** Prompts of 1 to `longest` rows; `asked` queries at most, or all (`Infinity`). */
 export function prompts(longest: number, asked: number): fc.Arbitrary<Prompt> {
-  return fc.record({ rows: fc.integer({ min: 1, max: longest }), group: fc.integer({ min: 1, max: 3 }), seed: fc.nat() }).map(({ rows, group, seed }) => {
-    const random = createRandom(seed)
-    const window = Math.min(rows, asked)
-    const query = (i: number) => softmax(Float64Array.from({ length: rows }, (_, j) => (j <= rows - window + i ? random() * 8 : -Infinity)))
-    return { rows, window, heads: Array.from({ length: group }, () => Array.from({ length: window }, (_, i) => query(i))) }
-  })
+  return fc
+    .record({ rows: fc.integer({ min: 1, max: longest }), group: fc.integer({ min: 1, max: 3 }), seed: fc.nat() })
+    .map(({ rows, group, seed }) => {
+      const random = createRandom(seed)
+      const window = Math.min(rows, asked)
+      const query = (i: number) =>
+        softmax(Float64Array.from({ length: rows }, (_, j) => (j <= rows - window + i ? random() * 8 : -Infinity)))
+      return { rows, window, heads: Array.from({ length: group }, () => Array.from({ length: window }, (_, i) => query(i))) }
+    })
 }
 
 /** True for row indices as a selector must return them. */

@@ -4,7 +4,9 @@ export class OutOfMemoryError extends Error {
   override readonly name = 'OutOfMemoryError'
 
   constructor(bytes: number, live: number) {
-    super(`The heap cannot give ${bytes} bytes (${live} are in use). Dispose caches that are no longer needed, shorten the context, or use a policy with a smaller budget.`)
+    super(
+      `The heap cannot give ${bytes} bytes (${live} are in use). Dispose caches that are no longer needed, shorten the context, or use a policy with a smaller budget.`,
+    )
   }
 }
 

@@ -10,17 +10,17 @@ export const MAX_HALF = 65504
 export function toHalf(value: number): number {
   float[0] = value
   const all = bits[0]
-  const sign = all >>> 16 & 0x8000
+  const sign = (all >>> 16) & 0x8000
   const magnitude = all & 0x7fffffff
   if (magnitude > 0x7f800000) return sign | 0x7e00
   if (magnitude >= 0x477ff000) return sign | 0x7c00
   if (magnitude < 0x38800000) {
     // Below the normal range: adding 0.5 lines the bits up with the subnormals' unit, and rounds as float addition does.
     float[0] = Math.abs(float[0]) + 0.5
-    return sign | bits[0] - 0x3f000000
+    return sign | (bits[0] - 0x3f000000)
   }
   // Shift the exponent's bias from 127 to 15 and round the 13 bits that go.
-  return sign | magnitude - 0x38000000 + 0xfff + (magnitude >>> 13 & 1) >>> 13
+  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13)
 }
 
 /** As toHalf, but what is too large becomes the largest finite half of its sign. */
@@ -30,12 +30,12 @@ export function toHalfSaturated(value: number): number {
 
 /** The number that a half stands for, exactly. */
 export function fromHalf(half: number): number {
-  const exponent = half >>> 10 & 31
+  const exponent = (half >>> 10) & 31
   const fraction = half & 0x3ff
   const sign = half & 0x8000 ? -1 : 1
   if (exponent === 0) return sign * fraction * 2 ** -24
   if (exponent === 31) return fraction ? NaN : sign * Infinity
-  bits[0] = exponent + 112 << 23 | fraction << 13
+  bits[0] = ((exponent + 112) << 23) | (fraction << 13)
   return sign * float[0]
 }
 

@@ -24,19 +24,19 @@ export const PAGE_ENTRY = 4
 /** The layout as one int32: 0 is raw32; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
 export function layoutCode(layout: Layout): number {
   if (layout.kind === 'raw32') return 0
-  return layout.bits | (layout.axis === 'channel' ? 1 : 0) << 8 | layout.group << 16
+  return layout.bits | ((layout.axis === 'channel' ? 1 : 0) << 8) | (layout.group << 16)
 }
 
 /** The layout that a code stands for. */
 export function layoutOf(code: number): Layout {
   if (code === 0) return { kind: 'raw32' }
-  return { kind: 'affine', bits: (code & 255) as 2 | 4 | 8, axis: code >>> 8 & 1 ? 'channel' : 'token', group: code >>> 16 }
+  return { kind: 'affine', bits: (code & 255) as 2 | 4 | 8, axis: (code >>> 8) & 1 ? 'channel' : 'token', group: code >>> 16 }
 }
 
 /** Bytes of a page of `capacity` rows. */
 export function layoutBytes(layout: Layout, headDim: number, capacity: number): number {
   if (layout.kind === 'raw32') return capacity * headDim * 4
-  const codes = capacity * headDim * layout.bits / 8
+  const codes = (capacity * headDim * layout.bits) / 8
   const scales = layout.axis === 'channel' ? headDim : capacity * (headDim / layout.group)
   return codes + scales * 4
 }
@@ -155,7 +155,16 @@ export interface Kernels {
    * A part is `width` bytes per row, found in a page at `base * capacity` bytes: (0, row bytes) for raw rows and codes, then
    * scales and minima of the token axis.
    */
-  gather(fromTable: number, fromPages: number, intoTable: number, intoPages: number, indices: number, count: number, base: number, width: number): void
+  gather(
+    fromTable: number,
+    fromPages: number,
+    intoTable: number,
+    intoPages: number,
+    indices: number,
+    count: number,
+    base: number,
+    width: number,
+  ): void
   /** Float32 `[rows][headDim]` to a page in an affine layout. Rounds half to even; a constant group gets scale 1, codes 0. */
   quantize(from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void
   /** Rows `start .. start+rows` of a page, as float32 `[rows][headDim]`. */

@@ -5,8 +5,8 @@ import fc from 'fast-check'
 export function numbers(count: number, seed: number): Float32Array {
   let state = seed | 1
   return Float32Array.from({ length: count }, () => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b3c6d) + 0x9e3779b9 | 0
-    return (state >>> 8) / 2 ** 24 * 6 - 3
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0
+    return ((state >>> 8) / 2 ** 24) * 6 - 3
   })
 }
 
@@ -14,7 +14,12 @@ export const headDims: fc.Arbitrary<number> = fc.constantFrom(16, 32, 48, 64, 12
 
 export const layouts: fc.Arbitrary<Layout> = fc.oneof(
   fc.constant<Layout>({ kind: 'raw32' }),
-  fc.record({ kind: fc.constant('affine' as const), bits: fc.constantFrom(2 as const, 4 as const, 8 as const), axis: fc.constantFrom('token' as const, 'channel' as const), group: fc.constantFrom(8, 16) }),
+  fc.record({
+    kind: fc.constant('affine' as const),
+    bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
+    axis: fc.constantFrom('token' as const, 'channel' as const),
+    group: fc.constantFrom(8, 16),
+  }),
 )
 
 /** How the rows of a segment are cut into pages, and how each page is laid out. */
@@ -23,19 +28,22 @@ export interface Cut {
   pages: { rows: number; spare: number; layout: Layout }[]
 }
 
-export const cuts = (rows: number): fc.Arbitrary<Cut> => fc.record({
-  seed: fc.integer(),
-  sizes: fc.array(fc.integer({ min: 1, max: 64 }), { minLength: rows, maxLength: rows }),
-  spares: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: rows, maxLength: rows }),
-  layouts: fc.array(layouts, { minLength: rows, maxLength: rows }),
-}).map(({ seed, sizes, spares, layouts: kinds }) => {
-  const pages: Cut['pages'] = []
-  for (let left = rows; left > 0; left -= pages.at(-1)!.rows) {
-    const i = pages.length
-    pages.push({ rows: Math.min(left, sizes[i]), spare: spares[i], layout: kinds[i] })
-  }
-  return { seed, pages }
-})
+export const cuts = (rows: number): fc.Arbitrary<Cut> =>
+  fc
+    .record({
+      seed: fc.integer(),
+      sizes: fc.array(fc.integer({ min: 1, max: 64 }), { minLength: rows, maxLength: rows }),
+      spares: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: rows, maxLength: rows }),
+      layouts: fc.array(layouts, { minLength: rows, maxLength: rows }),
+    })
+    .map(({ seed, sizes, spares, layouts: kinds }) => {
+      const pages: Cut['pages'] = []
+      for (let left = rows; left > 0; left -= pages.at(-1)!.rows) {
+        const i = pages.length
+        pages.push({ rows: Math.min(left, sizes[i]), spare: spares[i], layout: kinds[i] })
+      }
+      return { seed, pages }
+    })
 
 /** Writes a page list to the heap; returns the address of its table. */
 export function writePages(kernels: Kernels, { seed, pages }: Cut, headDim: number): number {
@@ -77,11 +85,27 @@ export interface Setting {
 }
 
 export const settings = (most: { rows: number; count: number }): fc.Arbitrary<Setting> =>
-  fc.record({ headDim: headDims, group: fc.integer({ min: 1, max: 5 }), count: fc.integer({ min: 1, max: most.count }), rows: fc.integer({ min: 0, max: most.rows }) })
-    .chain(({ headDim, group, count, rows }) => fc.record({
-      headDim: fc.constant(headDim), group: fc.constant(group), count: fc.constant(count), rows: fc.constant(rows), keys: cuts(rows), values: cuts(rows),
-      bias: fc.boolean(), logitScale: fc.constantFrom(1, 0.5, 1.3), logWeight: fc.constantFrom(0, -0.7, 1.1), seed: fc.integer(),
-    }))
+  fc
+    .record({
+      headDim: headDims,
+      group: fc.integer({ min: 1, max: 5 }),
+      count: fc.integer({ min: 1, max: most.count }),
+      rows: fc.integer({ min: 0, max: most.rows }),
+    })
+    .chain(({ headDim, group, count, rows }) =>
+      fc.record({
+        headDim: fc.constant(headDim),
+        group: fc.constant(group),
+        count: fc.constant(count),
+        rows: fc.constant(rows),
+        keys: cuts(rows),
+        values: cuts(rows),
+        bias: fc.boolean(),
+        logitScale: fc.constantFrom(1, 0.5, 1.3),
+        logWeight: fc.constantFrom(0, -0.7, 1.1),
+        seed: fc.integer(),
+      }),
+    )
 
 /** A setting in the heap. */
 export function write(kernels: Kernels, setting: Setting): { queries: Queries; rows: Rows } {
@@ -90,15 +114,22 @@ export function write(kernels: Kernels, setting: Setting): { queries: Queries; r
   return {
     queries: { address: put(heap, numbers(group * count * headDim, seed)), group, count, headDim },
     rows: {
-      keyTable: writePages(kernels, keys, headDim), keyPages: keys.pages.length, valueTable: writePages(kernels, values, headDim), valuePages: values.pages.length,
-      rows, bias: bias && rows > 0 ? put(heap, numbers(rows, seed + 1)) : 0, logitScale, logWeight,
+      keyTable: writePages(kernels, keys, headDim),
+      keyPages: keys.pages.length,
+      valueTable: writePages(kernels, values, headDim),
+      valuePages: values.pages.length,
+      rows,
+      bias: bias && rows > 0 ? put(heap, numbers(rows, seed + 1)) : 0,
+      logitScale,
+      logWeight,
     },
   }
 }
 
 /** Largest difference over the largest expected magnitude; equal infinities and NaNs count as equal. */
 export function relativeError(actual: Float32Array, expected: Float32Array): number {
-  let worst = 0, scale = 1e-20
+  let worst = 0,
+    scale = 1e-20
   expected.forEach((value, i) => {
     if (Object.is(value, actual[i]) || value === actual[i]) return
     const off = Math.abs(value - actual[i])

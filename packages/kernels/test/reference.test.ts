@@ -4,9 +4,17 @@ import { referenceKernels, softmaxStateBytes, type Layout, layoutBytes, layoutCo
 test('attention over raw rows equals a naive softmax', () => {
   const k = referenceKernels()
   const { heap } = k
-  const headDim = 16, rows = 70
-  const at = (n: number) => { const a = heap.malloc(n * 4); for (let i = 0; i < n; i++) heap.f32[a / 4 + i] = Math.sin(i * 7.1 + a); return a }
-  const K = at(rows * headDim), V = at(rows * headDim), q = at(3 * headDim), out = at(3 * headDim)
+  const headDim = 16,
+    rows = 70
+  const at = (n: number) => {
+    const a = heap.malloc(n * 4)
+    for (let i = 0; i < n; i++) heap.f32[a / 4 + i] = Math.sin(i * 7.1 + a)
+    return a
+  }
+  const K = at(rows * headDim),
+    V = at(rows * headDim),
+    q = at(3 * headDim),
+    out = at(3 * headDim)
   const table = heap.malloc(32)
   const table2 = heap.malloc(32)
   heap.i32.set([K, 64, 0, 64, K + 64 * headDim * 4, 6, 0, 6], table / 4)
@@ -18,12 +26,22 @@ test('attention over raw rows equals a naive softmax', () => {
   k.finish(state, queries, out)
   const f = heap.f32
   for (let g = 0; g < 3; g++) {
-    const p = Array.from({ length: rows }, (_, r) => { let d = 0; for (let c = 0; c < headDim; c++) d += f[q / 4 + g * headDim + c] * f[K / 4 + r * headDim + c]; return Math.exp(d / 4) })
+    const p = Array.from({ length: rows }, (_, r) => {
+      let d = 0
+      for (let c = 0; c < headDim; c++) d += f[q / 4 + g * headDim + c] * f[K / 4 + r * headDim + c]
+      return Math.exp(d / 4)
+    })
     const s = p.reduce((a, b) => a + b)
-    for (let c = 0; c < headDim; c++) expect(f[out / 4 + g * headDim + c]).toBeCloseTo(p.reduce((a, w, r) => a + w * f[V / 4 + r * headDim + c], 0) / s, 5)
+    for (let c = 0; c < headDim; c++)
+      expect(f[out / 4 + g * headDim + c]).toBeCloseTo(p.reduce((a, w, r) => a + w * f[V / 4 + r * headDim + c], 0) / s, 5)
   }
-  for (const layout of [{ kind: 'affine', bits: 4, axis: 'token', group: 8 }, { kind: 'affine', bits: 2, axis: 'channel', group: 64 }, { kind: 'affine', bits: 8, axis: 'channel', group: 64 }] as Layout[]) {
-    const page = heap.malloc(layoutBytes(layout, headDim, 64)), back = heap.malloc(64 * headDim * 4)
+  for (const layout of [
+    { kind: 'affine', bits: 4, axis: 'token', group: 8 },
+    { kind: 'affine', bits: 2, axis: 'channel', group: 64 },
+    { kind: 'affine', bits: 8, axis: 'channel', group: 64 },
+  ] as Layout[]) {
+    const page = heap.malloc(layoutBytes(layout, headDim, 64)),
+      back = heap.malloc(64 * headDim * 4)
     k.quantize(K, 64, headDim, layout, page, 64)
     k.dequantize(page, 64, layout, 0, 64, headDim, back)
     let worst = 0

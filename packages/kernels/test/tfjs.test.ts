@@ -1,6 +1,16 @@
 import '@tensorflow/tfjs-backend-wasm'
 import { memory, randomNormal, setBackend, tensor, type Tensor as TfTensor } from '@tensorflow/tfjs-core'
-import { createKernels, KernelArgumentError, ownHeap, OutOfMemoryError, tfjsHeap, UnsupportedTensorError, wasmKernels, type ArrayTensor, type Kernels } from '@kvfold/kernels'
+import {
+  createKernels,
+  KernelArgumentError,
+  ownHeap,
+  OutOfMemoryError,
+  tfjsHeap,
+  UnsupportedTensorError,
+  wasmKernels,
+  type ArrayTensor,
+  type Kernels,
+} from '@kvfold/kernels'
 import { beforeAll, describe, expect, it } from 'vitest'
 
 let kernels: Kernels
@@ -13,8 +23,13 @@ beforeAll(async () => {
 describe("in the memory of tfjs's wasm backend", () => {
   it('reads tensors where they lie and hands back tensors of tfjs, leaking none', async () => {
     expect(kernels.heap).toBe(tfjsHeap())
-    const live = kernels.heap.live, tensors = memory().numTensors
-    const input = tensor(Float32Array.from({ length: 96 }, (_, i) => i), [2, 3, 16], 'float32')
+    const live = kernels.heap.live,
+      tensors = memory().numTensors
+    const input = tensor(
+      Float32Array.from({ length: 96 }, (_, i) => i),
+      [2, 3, 16],
+      'float32',
+    )
     const borrowed = await kernels.borrow(input)
     expect(kernels.heap.live).toBe(live)
     expect(kernels.heap.f32[(borrowed.address >>> 2) + 17]).toBe(17)
@@ -49,7 +64,11 @@ describe("in the memory of tfjs's wasm backend", () => {
     borrowed.release()
     const output = kernels.output(plain, [1, 1, 16])
     expect((output.finish() as ArrayTensor).data).toBeInstanceOf(Float32Array)
-    for (const bad of [{ ...plain, dtype: 'int32' }, { ...plain, shape: [2, 1, 16] }, { shape: [1], dtype: 'float32' }])
+    for (const bad of [
+      { ...plain, dtype: 'int32' },
+      { ...plain, shape: [2, 1, 16] },
+      { shape: [1], dtype: 'float32' },
+    ])
       await expect(async () => kernels.borrow(bad)).rejects.toThrow(UnsupportedTensorError)
     const gone = tensor([1, 2], [2], 'float32')
     gone.dispose()

@@ -30,135 +30,196 @@ const causals = (setting: Setting): number[] => [-1, 0, Math.max(0, setting.rows
 
 describe('wasm kernels agree with the reference', () => {
   it('attend, over any mix of layouts and any number of segments', () => {
-    fc.assert(fc.property(settings({ rows: 200, count: 4 }), settings({ rows: 90, count: 1 }), fc.boolean(), (setting, more, wantLogits) => {
-      const { queries, rows } = write(reference, setting)
-      const second = write(reference, { ...more, headDim: setting.headDim }).rows
-      const state = softmaxStateBytes(queries), out = queries.group * queries.count * queries.headDim * 4, logits = queries.group * queries.count * rows.rows * 4
-      const [a, b] = both(state + out + logits, (kernels, at) => {
-        kernels.begin(at, queries)
-        kernels.attend(at, queries, rows, wantLogits ? { address: at + state + out, stride: rows.rows } : undefined)
-        kernels.attend(at, queries, second)
-        if (wantLogits) kernels.probabilities(at, queries, { address: at + state + out, stride: rows.rows }, rows.rows)
-        kernels.finish(at, queries, at + state)
-      })
-      const raw = [setting.keys, setting.values, more.keys, more.values].every(({ pages }) => pages.every(({ layout }) => layout.kind === 'raw32'))
-      expect(relativeError(a, b)).toBeLessThan(raw ? TOLERANCE : PACKED)
-    }), { numRuns: 120 })
+    fc.assert(
+      fc.property(settings({ rows: 200, count: 4 }), settings({ rows: 90, count: 1 }), fc.boolean(), (setting, more, wantLogits) => {
+        const { queries, rows } = write(reference, setting)
+        const second = write(reference, { ...more, headDim: setting.headDim }).rows
+        const state = softmaxStateBytes(queries),
+          out = queries.group * queries.count * queries.headDim * 4,
+          logits = queries.group * queries.count * rows.rows * 4
+        const [a, b] = both(state + out + logits, (kernels, at) => {
+          kernels.begin(at, queries)
+          kernels.attend(at, queries, rows, wantLogits ? { address: at + state + out, stride: rows.rows } : undefined)
+          kernels.attend(at, queries, second)
+          if (wantLogits) kernels.probabilities(at, queries, { address: at + state + out, stride: rows.rows }, rows.rows)
+          kernels.finish(at, queries, at + state)
+        })
+        const raw = [setting.keys, setting.values, more.keys, more.values].every(({ pages }) =>
+          pages.every(({ layout }) => layout.kind === 'raw32'),
+        )
+        expect(relativeError(a, b)).toBeLessThan(raw ? TOLERANCE : PACKED)
+      }),
+      { numRuns: 120 },
+    )
   })
 
   it('prefill, causal or not, over any mix of layouts', () => {
-    fc.assert(fc.property(settings({ rows: 200, count: 90 }), fc.nat(3), (setting, which) => {
-      const { queries, rows } = write(reference, setting)
-      const state = softmaxStateBytes(queries)
-      const [a, b] = both(state + queries.group * queries.count * queries.headDim * 4, (kernels, at) => {
-        kernels.begin(at, queries)
-        kernels.prefill(at, queries, rows, causals(setting)[which])
-        kernels.finish(at, queries, at + state)
-      })
-      expect(relativeError(a, b)).toBeLessThan(TOLERANCE)
-    }), { numRuns: 120 })
+    fc.assert(
+      fc.property(settings({ rows: 200, count: 90 }), fc.nat(3), (setting, which) => {
+        const { queries, rows } = write(reference, setting)
+        const state = softmaxStateBytes(queries)
+        const [a, b] = both(state + queries.group * queries.count * queries.headDim * 4, (kernels, at) => {
+          kernels.begin(at, queries)
+          kernels.prefill(at, queries, rows, causals(setting)[which])
+          kernels.finish(at, queries, at + state)
+        })
+        expect(relativeError(a, b)).toBeLessThan(TOLERANCE)
+      }),
+      { numRuns: 120 },
+    )
   })
 
   it('block-sparse prefill', () => {
-    fc.assert(fc.property(settings({ rows: 160, count: 160 }), fc.constantFrom(16, 32, 64, 128), fc.infiniteStream(fc.boolean()), (setting, size, coins) => {
-      const { queries, rows } = write(reference, setting)
-      const queryBlocks = Math.ceil(queries.count / size), rowBlocks = Math.ceil(rows.rows / size)
-      const offsets: number[] = [], indices: number[] = []
-      for (let head = 0; head < queries.group; head++) {
-        offsets.push(indices.length)
-        for (let block = 0; block < queryBlocks; block++) {
-          for (let row = 0; row < rowBlocks; row++) if (coins.next().value) indices.push(row)
-          offsets.push(indices.length)
-        }
-      }
-      const address = heap.malloc((offsets.length + indices.length) * 4)
-      heap.i32.set([...offsets, ...indices], address >>> 2)
-      const blocks = { size, offsets: address, indices: address + offsets.length * 4 }
-      const state = softmaxStateBytes(queries)
-      const [a, b] = both(state + queries.group * queries.count * queries.headDim * 4, (kernels, at) => {
-        kernels.begin(at, queries)
-        kernels.prefill(at, queries, rows, Math.max(0, rows.rows - queries.count), blocks)
-        kernels.finish(at, queries, at + state)
-      })
-      expect(relativeError(a, b)).toBeLessThan(TOLERANCE)
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(
+        settings({ rows: 160, count: 160 }),
+        fc.constantFrom(16, 32, 64, 128),
+        fc.infiniteStream(fc.boolean()),
+        (setting, size, coins) => {
+          const { queries, rows } = write(reference, setting)
+          const queryBlocks = Math.ceil(queries.count / size),
+            rowBlocks = Math.ceil(rows.rows / size)
+          const offsets: number[] = [],
+            indices: number[] = []
+          for (let head = 0; head < queries.group; head++) {
+            offsets.push(indices.length)
+            for (let block = 0; block < queryBlocks; block++) {
+              for (let row = 0; row < rowBlocks; row++) if (coins.next().value) indices.push(row)
+              offsets.push(indices.length)
+            }
+          }
+          const address = heap.malloc((offsets.length + indices.length) * 4)
+          heap.i32.set([...offsets, ...indices], address >>> 2)
+          const blocks = { size, offsets: address, indices: address + offsets.length * 4 }
+          const state = softmaxStateBytes(queries)
+          const [a, b] = both(state + queries.group * queries.count * queries.headDim * 4, (kernels, at) => {
+            kernels.begin(at, queries)
+            kernels.prefill(at, queries, rows, Math.max(0, rows.rows - queries.count), blocks)
+            kernels.finish(at, queries, at + state)
+          })
+          expect(relativeError(a, b)).toBeLessThan(TOLERANCE)
+        },
+      ),
+      { numRuns: 60 },
+    )
   })
 
   it('logits and column sums', () => {
-    fc.assert(fc.property(settings({ rows: 180, count: 70 }), fc.nat(3), (setting, which) => {
-      const { queries, rows } = write(reference, setting)
-      const causal = causals(setting)[which]
-      const state = softmaxStateBytes(queries), sums = queries.group * rows.rows * 4
-      const [a, b] = both(state + sums + queries.group * queries.count * (rows.rows + 3) * 4, (kernels, at) => {
-        kernels.begin(at, queries)
-        kernels.prefill(at, queries, rows, causal)
-        kernels.columnSums(at, queries, rows, causal, at + state)
-        kernels.logits(queries, rows, causal, { address: at + state + sums, stride: rows.rows + 3 })
-      })
-      const part = (data: Float32Array, from: number, to?: number): Float32Array => data.subarray(from / 4, to === undefined ? undefined : to / 4)
-      expect(relativeError(part(a, state, state + sums), part(b, state, state + sums))).toBeLessThan(TOLERANCE)
-      expect(relativeError(part(a, state + sums), part(b, state + sums))).toBeLessThan(TOLERANCE)
-    }), { numRuns: 80 })
+    fc.assert(
+      fc.property(settings({ rows: 180, count: 70 }), fc.nat(3), (setting, which) => {
+        const { queries, rows } = write(reference, setting)
+        const causal = causals(setting)[which]
+        const state = softmaxStateBytes(queries),
+          sums = queries.group * rows.rows * 4
+        const [a, b] = both(state + sums + queries.group * queries.count * (rows.rows + 3) * 4, (kernels, at) => {
+          kernels.begin(at, queries)
+          kernels.prefill(at, queries, rows, causal)
+          kernels.columnSums(at, queries, rows, causal, at + state)
+          kernels.logits(queries, rows, causal, { address: at + state + sums, stride: rows.rows + 3 })
+        })
+        const part = (data: Float32Array, from: number, to?: number): Float32Array =>
+          data.subarray(from / 4, to === undefined ? undefined : to / 4)
+        expect(relativeError(part(a, state, state + sums), part(b, state, state + sums))).toBeLessThan(TOLERANCE)
+        expect(relativeError(part(a, state + sums), part(b, state + sums))).toBeLessThan(TOLERANCE)
+      }),
+      { numRuns: 80 },
+    )
   })
 
   it('quantize gives the same bytes, dequantize the same numbers', () => {
-    fc.assert(fc.property(headDims, layouts, fc.integer({ min: 1, max: 16 }), fc.nat(9), fc.integer(), (headDim, layout, rows, spare, seed) => {
-      const capacity = rows + spare, bytes = layoutBytes(layout, headDim, capacity)
-      const data = numbers(rows * headDim, seed)
-      // A constant group, and one that the half-precision scale cannot hold.
-      if (seed % 3 === 0) data.fill(1.5, 0, headDim)
-      if (seed % 5 === 0) data[0] = 1e9
-      const from = put(heap, data)
-      const [a, b] = both(bytes, (kernels, at) => kernels.quantize(from, rows, headDim, layout, at, capacity))
-      expect(new Uint8Array(a.buffer)).toEqual(new Uint8Array(b.buffer))
-      const page = heap.malloc(bytes)
-      reference.quantize(from, rows, headDim, layout, page, capacity)
-      const start = Math.floor(rows / 3)
-      const [c, d] = both((rows - start) * headDim * 4, (kernels, at) => kernels.dequantize(page, capacity, layout, start, rows - start, headDim, at))
-      expect(c).toEqual(d)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(headDims, layouts, fc.integer({ min: 1, max: 16 }), fc.nat(9), fc.integer(), (headDim, layout, rows, spare, seed) => {
+        const capacity = rows + spare,
+          bytes = layoutBytes(layout, headDim, capacity)
+        const data = numbers(rows * headDim, seed)
+        // A constant group, and one that the half-precision scale cannot hold.
+        if (seed % 3 === 0) data.fill(1.5, 0, headDim)
+        if (seed % 5 === 0) data[0] = 1e9
+        const from = put(heap, data)
+        const [a, b] = both(bytes, (kernels, at) => kernels.quantize(from, rows, headDim, layout, at, capacity))
+        expect(new Uint8Array(a.buffer)).toEqual(new Uint8Array(b.buffer))
+        const page = heap.malloc(bytes)
+        reference.quantize(from, rows, headDim, layout, page, capacity)
+        const start = Math.floor(rows / 3)
+        const [c, d] = both((rows - start) * headDim * 4, (kernels, at) =>
+          kernels.dequantize(page, capacity, layout, start, rows - start, headDim, at),
+        )
+        expect(c).toEqual(d)
+      }),
+      { numRuns: 200 },
+    )
   })
 
   it('rope, in place too', () => {
-    fc.assert(fc.property(fc.constantFrom(2, 6, 8, 16, 64, 128), fc.integer({ min: 0, max: 20 }), fc.integer(), fc.boolean(), (headDim, count, seed, inPlace) => {
-      const from = put(heap, numbers(count * headDim, seed)), cos = put(heap, numbers(count * headDim / 2, seed + 1)), sin = put(heap, numbers(count * headDim / 2, seed + 2))
-      const [a, b] = both(count * headDim * 4, (kernels, at) => {
-        if (inPlace) heap.u8.copyWithin(at, from, from + count * headDim * 4)
-        kernels.rope(inPlace ? at : from, at, count, headDim, cos, sin)
-      })
-      expect(relativeError(a, b)).toBeLessThan(1e-6)
-    }))
+    fc.assert(
+      fc.property(
+        fc.constantFrom(2, 6, 8, 16, 64, 128),
+        fc.integer({ min: 0, max: 20 }),
+        fc.integer(),
+        fc.boolean(),
+        (headDim, count, seed, inPlace) => {
+          const from = put(heap, numbers(count * headDim, seed)),
+            cos = put(heap, numbers((count * headDim) / 2, seed + 1)),
+            sin = put(heap, numbers((count * headDim) / 2, seed + 2))
+          const [a, b] = both(count * headDim * 4, (kernels, at) => {
+            if (inPlace) heap.u8.copyWithin(at, from, from + count * headDim * 4)
+            kernels.rope(inPlace ? at : from, at, count, headDim, cos, sin)
+          })
+          expect(relativeError(a, b)).toBeLessThan(1e-6)
+        },
+      ),
+    )
   })
 
   it('gather moves the same bytes', () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 150 }).chain((rows) => fc.record({ cut: cuts(rows), keep: fc.array(fc.boolean(), { minLength: rows, maxLength: rows }), into: cuts(rows) })), headDims, ({ cut, keep, into }, headDim) => {
-      const raw = (one: typeof cut): typeof cut => ({ ...one, pages: one.pages.map((page) => ({ ...page, layout: { kind: 'raw32' as const } })) })
-      const indices = keep.flatMap((kept, i) => (kept ? [i] : []))
-      const list = heap.malloc(Math.max(1, indices.length) * 4)
-      heap.i32.set(indices, list >>> 2)
-      const from = writePages(reference, raw(cut), headDim)
-      const [a, b] = [wasm, reference].map((kernels) => {
-        const table = writePages(reference, { ...raw(into), seed: 99 }, headDim)
-        kernels.gather(from, cut.pages.length, table, into.pages.length, list, indices.length, 0, headDim * 4)
-        return into.pages.map((page, i) => get(heap, heap.i32[(table >>> 2) + i * 4], page.rows * headDim))
-      })
-      expect(a).toEqual(b)
-    }))
+    fc.assert(
+      fc.property(
+        fc
+          .integer({ min: 1, max: 150 })
+          .chain((rows) =>
+            fc.record({ cut: cuts(rows), keep: fc.array(fc.boolean(), { minLength: rows, maxLength: rows }), into: cuts(rows) }),
+          ),
+        headDims,
+        ({ cut, keep, into }, headDim) => {
+          const raw = (one: typeof cut): typeof cut => ({
+            ...one,
+            pages: one.pages.map((page) => ({ ...page, layout: { kind: 'raw32' as const } })),
+          })
+          const indices = keep.flatMap((kept, i) => (kept ? [i] : []))
+          const list = heap.malloc(Math.max(1, indices.length) * 4)
+          heap.i32.set(indices, list >>> 2)
+          const from = writePages(reference, raw(cut), headDim)
+          const [a, b] = [wasm, reference].map((kernels) => {
+            const table = writePages(reference, { ...raw(into), seed: 99 }, headDim)
+            kernels.gather(from, cut.pages.length, table, into.pages.length, list, indices.length, 0, headDim * 4)
+            return into.pages.map((page, i) => get(heap, heap.i32[(table >>> 2) + i * 4], page.rows * headDim))
+          })
+          expect(a).toEqual(b)
+        },
+      ),
+    )
   })
 
   it('isFinite finds NaN and infinity anywhere', () => {
-    fc.assert(fc.property(fc.integer({ min: 0, max: 70 }), fc.option(fc.tuple(fc.nat(69), fc.constantFrom(NaN, Infinity, -Infinity))), (count, bad) => {
-      const data = numbers(count, 5)
-      if (bad && bad[0] < count) data[bad[0]] = bad[1]
-      const at = put(heap, data)
-      expect(wasm.isFinite(at, count)).toBe(!(bad && bad[0] < count))
-      expect(reference.isFinite(at, count)).toBe(!(bad && bad[0] < count))
-    }))
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 70 }),
+        fc.option(fc.tuple(fc.nat(69), fc.constantFrom(NaN, Infinity, -Infinity))),
+        (count, bad) => {
+          const data = numbers(count, 5)
+          if (bad && bad[0] < count) data[bad[0]] = bad[1]
+          const at = put(heap, data)
+          expect(wasm.isFinite(at, count)).toBe(!(bad && bad[0] < count))
+          expect(reference.isFinite(at, count)).toBe(!(bad && bad[0] < count))
+        },
+      ),
+    )
   })
 
   it('heads that are no multiple of 16 take the reference', () => {
     const queries = { address: put(heap, numbers(24, 1)), group: 1, count: 1, headDim: 24 }
-    const page = put(heap, numbers(24 * 5, 2)), table = heap.malloc(16)
+    const page = put(heap, numbers(24 * 5, 2)),
+      table = heap.malloc(16)
     heap.i32.set([page, 5, 0, 5], table >>> 2)
     const rows = { keyTable: table, keyPages: 1, valueTable: table, valuePages: 1, rows: 5, bias: 0, logitScale: 1, logWeight: 0 }
     const [a, b] = both(softmaxStateBytes(queries), (kernels, at) => {

@@ -10,7 +10,8 @@ export function checkPlan(plan: HeadPlan, rows: number, budget: number, where: s
   }
   if (keep.length > budget && keep.length < rows) fail(`keeps ${keep.length} rows of a budget of ${budget}`)
   for (let i = 0; i < keep.length; i++)
-    if (!(keep[i] < rows) || (i > 0 && keep[i] <= keep[i - 1])) fail(`keeps row ${keep[i]} at place ${i}: rows must ascend and be fewer than ${rows}`)
+    if (!(keep[i] < rows) || (i > 0 && keep[i] <= keep[i - 1]))
+      fail(`keeps row ${keep[i]} at place ${i}: rows must ascend and be fewer than ${rows}`)
   if (storage && storage.length !== keep.length) fail(`names ${storage.length} storage classes for ${keep.length} rows`)
   if (!fold) return
   const { from, into, weights } = fold
@@ -41,7 +42,7 @@ function foldPart(head: Head, part: 'keys' | 'values', { from, into }: FoldPlan,
     const s = segmentOf(from[i])
     const source = (from[i] - starts[s]) * headDim
     let sum = sums.get(into[i])
-    if (!sum) sums.set(into[i], sum = new Float64Array(headDim))
+    if (!sum) sums.set(into[i], (sum = new Float64Array(headDim)))
     for (let d = 0; d < headDim; d++) sum[d] += weights[i] * rows[s][source + d]
   }
   for (const [row, sum] of sums) {

@@ -32,7 +32,7 @@ function checked(size: BudgetSize): BudgetSize {
 /** The budget parameter of a method: the same text everywhere. */
 export const budgetParam: z.ZodType<BudgetSize | undefined, number | string | BudgetSize | undefined> = z
   .union([z.number(), z.string(), z.object({ tokens: z.number() }), z.object({ bytes: z.number() }), z.object({ ratio: z.number() })])
-  .transform((value) => budgetSize(value as number | string | BudgetSize))
+  .transform((value) => budgetSize(value))
   .optional()
   .describe('rows per layer and head (512), a share of the tokens seen (25%), or bytes of the whole cache (8MiB)')
 

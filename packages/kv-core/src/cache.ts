@@ -47,13 +47,22 @@ export class KvCache {
     this.trace = options.trace ? new PlanTrace() : undefined
     this.rotary = shape.rope === 'external' ? undefined : new Rotary(shape.rope, shape.headDim, this.pool)
     const { columns, encode, needs } = this.policy
-    const heads = Array.from({ length: shape.layers }, (_, layer) => Array.from({ length: shape.kvHeads }, (_, head) =>
-      from ? from.layers[layer].heads[head].share()
-        : new Head(this.kernels, this.pool, shape.headDim, columns, encode?.classes.length ?? 1)))
+    const heads = Array.from({ length: shape.layers }, (_, layer) =>
+      Array.from({ length: shape.kvHeads }, (_, head) =>
+        from
+          ? from.layers[layer].heads[head].share()
+          : new Head(this.kernels, this.pool, shape.headDim, columns, encode?.classes.length ?? 1),
+      ),
+    )
     this.planner = new Planner(shape, this.policy, this.pool, heads, this.trace, from?.planner)
     const shared: Shared = {
-      shape, kernels: this.kernels, pool: this.pool, policy: this.policy, rotary: this.rotary,
-      observer: new Observer(this.kernels, this.pool, needs), planner: this.planner,
+      shape,
+      kernels: this.kernels,
+      pool: this.pool,
+      policy: this.policy,
+      rotary: this.rotary,
+      observer: new Observer(this.kernels, this.pool, needs),
+      planner: this.planner,
     }
     this.layers = heads.map((layerHeads, i) => new Layer(shared, i, layerHeads, from?.layers[i]))
   }
@@ -76,7 +85,12 @@ export class KvCache {
 
   /** Exact bytes now, the peak, and what a full cache would take. Pages shared with forks count in each. */
   ledger(): Ledger {
-    let payload = 0, scales = 0, columns = 0, indices = 0, rows = 0, away = 0
+    let payload = 0,
+      scales = 0,
+      columns = 0,
+      indices = 0,
+      rows = 0,
+      away = 0
     for (const layer of this.layers) {
       for (const head of layer.heads) {
         rows += head.rows
@@ -98,9 +112,18 @@ export class KvCache {
     const full = this.length * layers * kvHeads * headDim * 2
     const tier = this.pool.tierName
     return {
-      bytes: payload + scales + columns + indices, payload, scales, columns, indices, scratch: this.rotary?.bytes ?? 0,
-      tiers: tier ? { [tier]: away } : {}, peakBytes: this.pool.peak, rows, seen: this.length,
-      fullF16Bytes: full * 2, fullF32Bytes: full * 4,
+      bytes: payload + scales + columns + indices,
+      payload,
+      scales,
+      columns,
+      indices,
+      scratch: this.rotary?.bytes ?? 0,
+      tiers: tier ? { [tier]: away } : {},
+      peakBytes: this.pool.peak,
+      rows,
+      seen: this.length,
+      fullF16Bytes: full * 2,
+      fullF32Bytes: full * 4,
     }
   }
 
@@ -113,8 +136,13 @@ export class KvCache {
   }
 }
 
-function codeBytes(layout: Head['segments'][0]['keys']['pages'][0]['codec']['layout'], bytes: number, capacity: number, headDim: number): number {
-  return layout === 'opaque' || layout.kind === 'raw32' ? bytes : capacity * headDim * layout.bits / 8
+function codeBytes(
+  layout: Head['segments'][0]['keys']['pages'][0]['codec']['layout'],
+  bytes: number,
+  capacity: number,
+  headDim: number,
+): number {
+  return layout === 'opaque' || layout.kind === 'raw32' ? bytes : (capacity * headDim * layout.bits) / 8
 }
 
 /** A policy must fit the model before the first token, not at its thousandth. */

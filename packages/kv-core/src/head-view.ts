@@ -13,7 +13,15 @@ export async function readAhead(head: Head, needs: Needs): Promise<ReadAhead> {
 }
 
 /** One head as methods see it. `seen`: the tokens of the sequence so far. */
-export function headView(head: Head, layer: number, index: number, headDim: number, seen: number, needs: Needs, ahead: ReadAhead): HeadView {
+export function headView(
+  head: Head,
+  layer: number,
+  index: number,
+  headDim: number,
+  seen: number,
+  needs: Needs,
+  ahead: ReadAhead,
+): HeadView {
   const rowsOf = (part: 'keys' | 'values'): Float32Array => {
     if (!needs[part]) throw new TypeError(`This method reads ${part} without declaring it: add { ${part}: true } to its needs.`)
     if (ahead[part]) return ahead[part].slice()
@@ -26,7 +34,11 @@ export function headView(head: Head, layer: number, index: number, headDim: numb
     return out
   }
   return {
-    layer, head: index, rows: head.rows, headDim, seen,
+    layer,
+    head: index,
+    rows: head.rows,
+    headDim,
+    seen,
     positions: head.columns.get('position'),
     column: (name) => head.columns.get(name),
     keys: () => rowsOf('keys'),

@@ -80,8 +80,14 @@ export class Head {
     const { keys, values, logitScale, logWeight } = segment
     const causal = base < 0 || segment !== this.arrivals ? -1 : base - start
     const rows = {
-      keyTable: keys.table(), keyPages: keys.pages.length, valueTable: values.table(), valuePages: values.pages.length,
-      rows: keys.rows, bias: bias && bias + start * 4, logitScale, logWeight,
+      keyTable: keys.table(),
+      keyPages: keys.pages.length,
+      valueTable: values.table(),
+      valuePages: values.pages.length,
+      rows: keys.rows,
+      bias: bias && bias + start * 4,
+      logitScale,
+      logWeight,
     }
     return { rows, start, causal }
   }
@@ -130,8 +136,14 @@ export class Head {
     writeTable(kernels, valueTable, valuePages)
     const { logitScale, logWeight } = segment
     const rows = {
-      keyTable, keyPages: keyPages.length, valueTable, valuePages: valuePages.length,
-      rows: at.count, bias: at.bias, logitScale, logWeight,
+      keyTable,
+      keyPages: keyPages.length,
+      valueTable,
+      valuePages: valuePages.length,
+      rows: at.count,
+      bias: at.bias,
+      logitScale,
+      logWeight,
     }
     visit({ rows, start: at.start, causal: at.causal })
     pool.free(keyTable, bytes)
@@ -157,7 +169,8 @@ export class Head {
   /** Drops all rows but `keep` (ascending). */
   async retain(keep: Uint32Array): Promise<void> {
     if (keep.length === this.rows) return
-    let start = 0, at = 0
+    let start = 0,
+      at = 0
     for (const { keys, values } of this.segments) {
       const end = start + keys.rows
       const from = at
@@ -197,7 +210,10 @@ export class Head {
       const moved = segment === arrivals ? [] : rowsOf(segment.storage)
       const end = start + segment.keys.rows
       for (let row = start; row < end; row++) if (stays(row)) order.push(row)
-      await this.move(moved.map((row) => row - first), segment)
+      await this.move(
+        moved.map((row) => row - first),
+        segment,
+      )
       order.push(...moved)
       start = end
     }
@@ -263,6 +279,12 @@ function losesSome(kept: Uint32Array, first: number, rows: number): boolean {
 function stagedPages(address: number, count: number, headDim: number): Page[] {
   const bytes = PAGE_ROWS * headDim * 4
   return Array.from({ length: Math.ceil(count / PAGE_ROWS) }, (_, i) => ({
-    codec: raw32, capacity: PAGE_ROWS, bytes, rows: Math.min(PAGE_ROWS, count - i * PAGE_ROWS), refs: 1, address: address + i * bytes, key: 0,
+    codec: raw32,
+    capacity: PAGE_ROWS,
+    bytes,
+    rows: Math.min(PAGE_ROWS, count - i * PAGE_ROWS),
+    refs: 1,
+    address: address + i * bytes,
+    key: 0,
   }))
 }

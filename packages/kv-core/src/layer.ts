@@ -55,7 +55,7 @@ export class Layer implements LayerCache {
 
   get promptQueries(): number {
     const { attention, needs } = this.shared.policy
-    return attention || needs.columnSums ? Infinity : needs.windowAttention ?? 0
+    return attention || needs.columnSums ? Infinity : (needs.windowAttention ?? 0)
   }
 
   async attend(input: AttendInput): Promise<Tensor> {
@@ -105,10 +105,15 @@ export class Layer implements LayerCache {
     return answer.result
   }
 
-  private async attendHeads(like: Tensor, step: Step, more: boolean): Promise<{ result: Tensor; observations: (Observation | undefined)[] }> {
+  private async attendHeads(
+    like: Tensor,
+    step: Step,
+    more: boolean,
+  ): Promise<{ result: Tensor; observations: (Observation | undefined)[] }> {
     const { shape, kernels } = this.shared
     const output = kernels.output(like, [shape.queryHeads, step.m, shape.headDim])
-    const observations: (Observation | undefined)[] = [], memories: PromptMemory[] = []
+    const observations: (Observation | undefined)[] = [],
+      memories: PromptMemory[] = []
     try {
       for (let h = 0; h < this.heads.length; h++) {
         const { observation, memory } = await this.attendHead(h, step, output.address, more)
@@ -123,7 +128,12 @@ export class Layer implements LayerCache {
     return { result: output.finish(), observations }
   }
 
-  private async attendHead(h: number, step: Step, output: number, more: boolean): Promise<{ observation?: Observation; memory?: PromptMemory }> {
+  private async attendHead(
+    h: number,
+    step: Step,
+    output: number,
+    more: boolean,
+  ): Promise<{ observation?: Observation; memory?: PromptMemory }> {
     const { shape, kernels, pool, policy, observer } = this.shared
     const { headDim } = shape
     const { n, m, decode } = step
@@ -134,13 +144,16 @@ export class Layer implements LayerCache {
     const base = decode ? -1 : step.rowsBefore[h] + n - m
     const bias = this.uploadBias(head)
     const observeStep = decode && policy.needs.stepAttention
-    const stateBytes = softmaxStateBytes(queries), logitBytes = observeStep ? group * head.rows * 4 : 0
-    const state = pool.malloc(stateBytes), logits = observeStep ? pool.malloc(logitBytes) : 0
+    const stateBytes = softmaxStateBytes(queries),
+      logitBytes = observeStep ? group * head.rows * 4 : 0
+    const state = pool.malloc(stateBytes),
+      logits = observeStep ? pool.malloc(logitBytes) : 0
     try {
       kernels.begin(state, queries)
       if (decode) {
         const wait = head.visit(-1, bias, ({ rows, start }) =>
-          kernels.attend(state, queries, rows, observeStep ? { address: logits + start * 4, stride: head.rows } : undefined))
+          kernels.attend(state, queries, rows, observeStep ? { address: logits + start * 4, stride: head.rows } : undefined),
+        )
         if (wait) await wait
       } else {
         const blocks = prefillBlocks(this.shared, head, this.index, h, queries, base)
@@ -189,7 +202,8 @@ export class Layer implements LayerCache {
     const half = headDim / 2
     const width = headDim * 4
     this.heads.forEach((head, h) => {
-      const keys = k + h * n * width, values = v + h * n * width
+      const keys = k + h * n * width,
+        values = v + h * n * width
       head.arrivals.keys.append(n, (first, rows, address) => {
         const from = keys + first * width
         if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
@@ -199,7 +213,8 @@ export class Layer implements LayerCache {
         }
       })
       head.arrivals.values.append(n, (first, rows, address) =>
-        kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width))
+        kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width),
+      )
       head.columns.append(n)
       const positions = head.columns.get('position')
       for (let i = 0; i < n; i++) positions[rowsBefore[h] + i] = this.seen + i
@@ -213,7 +228,9 @@ export class Layer implements LayerCache {
     const check = (name: string, tensor: Tensor, heads: number): void => {
       const [a, b, c] = tensor.shape
       if (tensor.shape.length !== 3 || a !== heads || !(name === 'q' ? b >= 1 && b <= n : b === n) || c !== headDim || !(n >= 1))
-        throw new ShapeError(`${name} has shape [${tensor.shape.join(', ')}]: it must be [${heads}, n, ${headDim}] with the same n >= 1 in q, k and v (fewer in q if only the last ones matter).`)
+        throw new ShapeError(
+          `${name} has shape [${tensor.shape.join(', ')}]: it must be [${heads}, n, ${headDim}] with the same n >= 1 in q, k and v (fewer in q if only the last ones matter).`,
+        )
       if (tensor.dtype !== 'float32') throw new ShapeError(`${name} is ${tensor.dtype}: cast it to float32.`)
     }
     check('q', q, queryHeads)
@@ -225,9 +242,15 @@ export class Layer implements LayerCache {
   private checkFinite(q: number, k: number, v: number, n: number, m: number): void {
     const { shape, kernels } = this.shared
     const { headDim, queryHeads, kvHeads } = shape
-    for (const [name, address, rows] of [['q', q, queryHeads * m], ['k', k, kvHeads * n], ['v', v, kvHeads * n]] as const) {
+    for (const [name, address, rows] of [
+      ['q', q, queryHeads * m],
+      ['k', k, kvHeads * n],
+      ['v', v, kvHeads * n],
+    ] as const) {
       if (!kernels.isFinite(address, rows * headDim))
-        throw new NotFiniteError(`${name} of layer ${this.index} holds NaN or infinity at position ${this.seen} or after: the model before it is broken.`)
+        throw new NotFiniteError(
+          `${name} of layer ${this.index} holds NaN or infinity at position ${this.seen} or after: the model before it is broken.`,
+        )
     }
   }
 
@@ -239,5 +262,5 @@ export class Layer implements LayerCache {
 }
 
 function discard(tensor: Tensor): void {
-  (tensor as { dispose?(): void }).dispose?.()
+  ;(tensor as { dispose?(): void }).dispose?.()
 }

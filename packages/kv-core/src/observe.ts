@@ -25,14 +25,28 @@ export class Observer {
   }
 
   /** Remembers what the last chunk's observation needs of this one. `state` is the finished softmax of these queries. */
-  async chunk(memory: PromptMemory | undefined, head: Head, queries: Queries, state: number, base: number, bias: number): Promise<PromptMemory> {
+  async chunk(
+    memory: PromptMemory | undefined,
+    head: Head,
+    queries: Queries,
+    state: number,
+    base: number,
+    bias: number,
+  ): Promise<PromptMemory> {
     const { windowAttention = 0, columnSums } = this.needs
     const next = lastQueries(memory, this.kernels, queries, windowAttention)
     if (columnSums) next.columnSums = await this.columnSums(memory?.columnSums, head, queries, state, base, bias)
     return next
   }
 
-  private async columnSums(before: Float32Array | undefined, head: Head, queries: Queries, state: number, base: number, bias: number): Promise<Float32Array> {
+  private async columnSums(
+    before: Float32Array | undefined,
+    head: Head,
+    queries: Queries,
+    state: number,
+    base: number,
+    bias: number,
+  ): Promise<Float32Array> {
     const { kernels, pool } = this
     const { group } = queries
     const sums = new Float32Array(group * head.rows)
@@ -45,7 +59,8 @@ export class Observer {
       kernels.columnSums(state, queries, rows, causal, scratch)
       const seen = kernels.heap.f32
       for (let g = 0; g < group; g++) {
-        const from = (scratch >> 2) + g * rows.rows, into = g * head.rows + start
+        const from = (scratch >> 2) + g * rows.rows,
+          into = g * head.rows + start
         for (let row = 0; row < rows.rows; row++) sums[into + row] += seen[from + row]
       }
       pool.free(scratch, bytes)
@@ -59,15 +74,24 @@ export class Observer {
     return { moment: 'prefill', group, windowAttention, columnSums: memory.columnSums }
   }
 
-  private async window(memory: PromptMemory, head: Head, group: number, headDim: number, bias: number): Promise<{ data: Float32Array; window: number }> {
+  private async window(
+    memory: PromptMemory,
+    head: Head,
+    group: number,
+    headDim: number,
+    bias: number,
+  ): Promise<{ data: Float32Array; window: number }> {
     const { kernels, pool } = this
     const window = memory.count
-    const queryBytes = memory.queries.byteLength, logitBytes = group * window * head.rows * 4
-    const address = pool.malloc(queryBytes), logits = pool.malloc(logitBytes)
+    const queryBytes = memory.queries.byteLength,
+      logitBytes = group * window * head.rows * 4
+    const address = pool.malloc(queryBytes),
+      logits = pool.malloc(logitBytes)
     kernels.heap.f32.set(memory.queries, address >> 2)
     const queries = { address, group, count: window, headDim }
     await head.visit(head.rows - window, bias, ({ rows, start, causal }) =>
-      kernels.logits(queries, rows, causal, { address: logits + start * 4, stride: head.rows }))
+      kernels.logits(queries, rows, causal, { address: logits + start * 4, stride: head.rows }),
+    )
     const data = kernels.heap.f32.slice(logits >> 2, (logits + logitBytes) >> 2)
     pool.free(address, queryBytes)
     pool.free(logits, logitBytes)
@@ -89,7 +113,8 @@ function lastQueries(memory: PromptMemory | undefined, kernels: Kernels, queries
   const { address, group, count, headDim } = queries
   const old = memory?.count ?? 0
   const kept = Math.min(window, old + count)
-  const fromOld = Math.max(0, kept - count), fromNew = kept - fromOld
+  const fromOld = Math.max(0, kept - count),
+    fromNew = kept - fromOld
   const all = new Float32Array(group * kept * headDim)
   const { f32 } = kernels.heap
   for (let g = 0; g < group; g++) {
@@ -104,7 +129,8 @@ function lastQueries(memory: PromptMemory | undefined, kernels: Kernels, queries
 /** Softmax of each row of logits, in place. */
 function softmaxRows(data: Float32Array, rows: number): void {
   for (let at = 0; at < data.length; at += rows) {
-    let max = -Infinity, sum = 0
+    let max = -Infinity,
+      sum = 0
     for (let i = at; i < at + rows; i++) if (data[i] > max) max = data[i]
     for (let i = at; i < at + rows; i++) sum += data[i] = Math.exp(data[i] - max)
     for (let i = at; i < at + rows; i++) data[i] /= sum

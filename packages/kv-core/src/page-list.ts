@@ -78,7 +78,8 @@ export class PageList {
       this.relay(pending)
       pending = []
     }
-    let at = 0, start = 0
+    let at = 0,
+      start = 0
     for (const page of before) {
       const from = at
       while (at < keep.length && keep[at] < start + page.rows) at++
@@ -132,10 +133,15 @@ export class PageList {
     const scratch = pool.malloc(bytes)
     const into = scratch + sources.length * entry
     const indices = into + targets.length * entry
-    writeTable(kernels, scratch, sources.map((s) => s.page))
+    writeTable(
+      kernels,
+      scratch,
+      sources.map((s) => s.page),
+    )
     writeTable(kernels, into, targets)
     const view = kernels.heap.i32
-    let at = indices >> 2, start = 0
+    let at = indices >> 2,
+      start = 0
     for (const { page, kept } of sources) {
       for (const row of kept) view[at++] = start + row
       start += page.rows
@@ -184,7 +190,7 @@ export class PageList {
       if (rows === page.rows) pool.release(page)
       else rest.push({ page, kept: Uint32Array.from({ length: page.rows - rows }, (_, i) => rows + i) })
     }
-    for (let at = 0; at < count; ) at += this.packInto(scratch + at * headDim * 4, count - at, codec)
+    for (let at = 0; at < count;) at += this.packInto(scratch + at * headDim * 4, count - at, codec)
     pool.free(scratch, bytes)
     this.packed += count
     this.rows -= rest.reduce((sum, { kept }) => sum + kept.length, 0)
@@ -258,9 +264,10 @@ export class PageList {
   async load(start: number, count: number, into: number): Promise<void> {
     let first = 0
     for (const page of this.pages) {
-      const from = Math.max(start, first), to = Math.min(start + count, first + page.rows)
+      const from = Math.max(start, first),
+        to = Math.min(start + count, first + page.rows)
       if (from < to) {
-        const address = page.address || await this.pool.fetch(page)
+        const address = page.address || (await this.pool.fetch(page))
         this.decode(page, address, from - first, to - from, into + (from - start) * this.headDim * 4)
         if (!page.address) this.pool.free(address, page.bytes)
       }
@@ -335,7 +342,8 @@ export class PageList {
     let first = 0
     for (const page of this.pages) {
       const skip = Math.max(0, row - first)
-      if (skip < page.rows) pages.push({ ...page, address: page.address + skip * this.headDim * 4, rows: page.rows - skip, capacity: page.capacity - skip })
+      if (skip < page.rows)
+        pages.push({ ...page, address: page.address + skip * this.headDim * 4, rows: page.rows - skip, capacity: page.capacity - skip })
       first += page.rows
     }
     return pages

@@ -126,11 +126,15 @@ export interface Part {
 export function partsOf(layout: Layout | 'opaque', codec: Codec, headDim: number): { parts: Part[]; shared: number } {
   if (layout === 'opaque') return { parts: [{ base: 0, width: codec.bytes(1, headDim) }], shared: 0 }
   if (layout.kind === 'raw32') return { parts: [{ base: 0, width: headDim * 4 }], shared: 0 }
-  const codes = headDim * layout.bits / 8
+  const codes = (headDim * layout.bits) / 8
   if (layout.axis === 'channel') return { parts: [{ base: 0, width: codes }], shared: headDim * 4 }
-  const scales = headDim / layout.group * 2
+  const scales = (headDim / layout.group) * 2
   return {
-    parts: [{ base: 0, width: codes }, { base: codes, width: scales }, { base: codes + scales, width: scales }],
+    parts: [
+      { base: 0, width: codes },
+      { base: codes, width: scales },
+      { base: codes + scales, width: scales },
+    ],
     shared: 0,
   }
 }

@@ -86,6 +86,8 @@ class Reader {
 
   private fail(what: string): never {
     const rest = this.text.slice(this.at, this.at + 12)
-    throw new PolicySyntaxError(`Policy "${this.text}": ${what} ${rest ? `at "${rest}"` : 'at the end'}. Write it like snapkv(budget=512) + kivi(bits=4).`)
+    throw new PolicySyntaxError(
+      `Policy "${this.text}": ${what} ${rest ? `at "${rest}"` : 'at the end'}. Write it like snapkv(budget=512) + kivi(bits=4).`,
+    )
   }
 }

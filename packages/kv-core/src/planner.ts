@@ -60,7 +60,10 @@ export class Planner {
   }
 
   private async view(layer: number, index: number, head: Head, seen: number): Promise<HeadView> {
-    const { policy: { needs }, shape: { headDim } } = this
+    const {
+      policy: { needs },
+      shape: { headDim },
+    } = this
     return headView(head, layer, index, headDim, seen, needs, await readAhead(head, needs))
   }
 
@@ -84,14 +87,21 @@ export class Planner {
     const budgets = this.allocate(layers, seen)
     for (const layer of layers) {
       this.budgets[layer] = budgets[layer]
-      await this.cut(layer, moment, this.layers[layer].map((head) => head.columns.get('score').slice()), seen)
+      await this.cut(
+        layer,
+        moment,
+        this.layers[layer].map((head) => head.columns.get('score').slice()),
+        seen,
+      )
     }
   }
 
   private allocate(layers: number[], seen: number): number[][] {
     const budget = this.policy.budget!
     const stats: LayerStats[] = layers.map((layer) => ({
-      layer, rows: this.layers[layer].map((head) => head.rows), measure: this.measures[layer] ?? 0,
+      layer,
+      rows: this.layers[layer].map((head) => head.rows),
+      measure: this.measures[layer] ?? 0,
     }))
     return budget.allocate(stats, this.rowBudget(seen))
   }
@@ -100,21 +110,26 @@ export class Planner {
   private rowBudget(seen: number): RowBudget {
     const { layers, kvHeads } = this.shape
     const { size } = this.policy.budget!
-    const rows = 'tokens' in size ? size.tokens
-      : 'ratio' in size ? Math.max(1, Math.floor(seen * size.ratio))
-      : this.rowsFor(size.bytes / (layers * kvHeads), seen)
+    const rows =
+      'tokens' in size
+        ? size.tokens
+        : 'ratio' in size
+          ? Math.max(1, Math.floor(seen * size.ratio))
+          : this.rowsFor(size.bytes / (layers * kvHeads), seen)
     return { rows, layers, kvHeads, seen }
   }
 
   /** The most rows of one head that fit the bytes, packed as the policy packs them. */
   private rowsFor(bytes: number, seen: number): number {
-    let low = 0, high = seen
+    let low = 0,
+      high = seen
     while (low < high) {
       const middle = Math.ceil((low + high) / 2)
       if (this.headBytes(middle) <= bytes) low = middle
       else high = middle - 1
     }
-    if (low === 0) throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1)}.`)
+    if (low === 0)
+      throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1)}.`)
     return low
   }
 
@@ -146,11 +161,16 @@ export class Planner {
     }))
     if (fold) {
       const leaving = plans.map(({ keep }, i) => ({ kept: keep, left: complement(keep, views[i].rows), head: views[i] }))
-      fold.fold(leaving, this.states[layer]).forEach((foldPlan, i) => { plans[i].fold = foldPlan })
+      fold.fold(leaving, this.states[layer]).forEach((foldPlan, i) => {
+        plans[i].fold = foldPlan
+      })
     }
     plans.forEach((plan, i) => checkPlan(plan, views[i].rows, budgets[i], `layer ${layer}, head ${i}`))
     const plan: LayerPlan = { layer, when: moment, heads: plans }
-    this.trace?.record(plan, views.map((view) => view.positions.slice()))
+    this.trace?.record(
+      plan,
+      views.map((view) => view.positions.slice()),
+    )
     for (let i = 0; i < heads.length; i++) await applyPlan(heads[i], plans[i], this.shape.headDim)
   }
 

@@ -45,7 +45,13 @@ export function compose(...presets: readonly Preset[]): Policy {
   if (budget?.when && budget.when !== 'layer') columns.push({ name: 'score', initial: 0 })
   return {
     text: presets.map((preset) => preset.text).join(' + ') || 'full',
-    budget, score, fold, encode, place, attention, select: select ?? highestScores,
+    budget,
+    score,
+    fold,
+    encode,
+    place,
+    attention,
+    select: select ?? highestScores,
     needs: mergeNeeds([budget?.needs, score?.needs, fold?.needs, encode?.needs]),
     columns: [{ name: 'position', initial: 0 }, ...columns],
   }
@@ -58,7 +64,9 @@ function conflict(axis: Axis, one: string, other: string): string {
 
 function checkParts(parts: Parts, owner: Map<Axis, string>): void {
   const missing = (axis: Axis, needed: Axis): never => {
-    throw new PolicyConflictError(`${owner.get(axis)} decides the axis "${axis}", which does nothing without "${needed}": add a method that fills it.`)
+    throw new PolicyConflictError(
+      `${owner.get(axis)} decides the axis "${axis}", which does nothing without "${needed}": add a method that fills it.`,
+    )
   }
   if (parts.budget && !parts.score) missing('budget', 'score')
   if (parts.score && !parts.budget) missing('score', 'budget')

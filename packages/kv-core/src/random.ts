@@ -10,13 +10,16 @@ export function createRandom(seed: number): Random {
     z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
     return (z ^ (z >>> 15)) >>> 0
   }
-  let a = split(), b = split(), c = split(), counter = 1
+  let a = split(),
+    b = split(),
+    c = split(),
+    counter = 1
   const next = (): number => {
     const t = (a + b + counter) >>> 0
     counter = (counter + 1) >>> 0
     a = b ^ (b >>> 9)
     b = (c + (c << 3)) >>> 0
-    c = (c << 21 | c >>> 11) >>> 0
+    c = ((c << 21) | (c >>> 11)) >>> 0
     c = (c + t) >>> 0
     return t / 4294967296
   }

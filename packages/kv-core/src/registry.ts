@@ -55,7 +55,9 @@ export class Registry {
   }
 
   private nearest(name: string): string {
-    const near = [...this.methods.keys()].find((known) => known.startsWith(name.slice(0, 3)) || known.includes(name) || name.includes(known))
+    const near = [...this.methods.keys()].find(
+      (known) => known.startsWith(name.slice(0, 3)) || known.includes(name) || name.includes(known),
+    )
     return near ? ` Did you mean "${near}"?` : ''
   }
 }

@@ -40,7 +40,7 @@ export class Rotary {
   }
 
   get bytes(): number {
-    return 2 * this.count * this.headDim / 2 * 4
+    return ((2 * this.count * this.headDim) / 2) * 4
   }
 
   dispose(): void {

@@ -71,16 +71,22 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
     says: 'a prompt in chunks ends like the prompt in one call',
     async check({ shape, policy, kernels, random }) {
       if (policy.attention) return // A pattern is chosen per call: chunks may choose others.
-      const whole = new KvCache(shape, { policy, kernels }), chunked = new KvCache(shape, { policy, kernels })
+      const whole = new KvCache(shape, { policy, kernels }),
+        chunked = new KvCache(shape, { policy, kernels })
       const inputs = Array.from({ length: shape.layers }, () => draw(shape, 130, random))
       for (let layer = 0; layer < shape.layers; layer++) {
         await whole.layer(layer).attend(inputs[layer])
-        for (const [from, to] of [[0, 50], [50, 51], [51, 130]])
+        for (const [from, to] of [
+          [0, 50],
+          [50, 51],
+          [51, 130],
+        ])
           await chunked.layer(layer).attend({ ...cut(shape, inputs[layer], from, to), more: to < 130 })
       }
       const next = Array.from({ length: shape.layers }, () => draw(shape, 1, random))
       for (let layer = 0; layer < shape.layers; layer++) {
-        const a = await whole.layer(layer).attend(next[layer]) as ArrayTensor, b = await chunked.layer(layer).attend(next[layer]) as ArrayTensor
+        const a = (await whole.layer(layer).attend(next[layer])) as ArrayTensor,
+          b = (await chunked.layer(layer).attend(next[layer])) as ArrayTensor
         assert(distance(a.data, b.data) < 1e-3, `layer ${layer} differs by ${distance(a.data, b.data)}`)
       }
       assert(whole.ledger().rows === chunked.ledger().rows, 'they keep different numbers of rows')
@@ -92,7 +98,8 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
     says: 'forks do not see each other, and every page is freed',
     async check({ shape, policy, kernels, random }) {
       const before = kernels.heap.live
-      const cache = new KvCache(shape, { policy, kernels }), twin = new KvCache(shape, { policy, kernels })
+      const cache = new KvCache(shape, { policy, kernels }),
+        twin = new KvCache(shape, { policy, kernels })
       const prompt = Array.from({ length: shape.layers }, () => draw(shape, 140, random))
       for (let layer = 0; layer < shape.layers; layer++) {
         await cache.layer(layer).attend(prompt[layer])
@@ -103,7 +110,8 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
         await feed(fork, shape, 1, random)
         for (let layer = 0; layer < shape.layers; layer++) {
           const inputs = draw(shape, 1, random)
-          const a = await cache.layer(layer).attend(inputs) as ArrayTensor, b = await twin.layer(layer).attend(inputs) as ArrayTensor
+          const a = (await cache.layer(layer).attend(inputs)) as ArrayTensor,
+            b = (await twin.layer(layer).attend(inputs)) as ArrayTensor
           const d = distance(a.data, b.data)
           assert(d < 1e-5, `step ${step}: a fork changed its parent by ${d}`)
         }
@@ -136,7 +144,7 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
 
 async function feed(cache: KvCache, shape: CacheShape, n: number, random: Random): Promise<void> {
   for (let layer = 0; layer < shape.layers; layer++) {
-    const out = await cache.layer(layer).attend(draw(shape, n, random)) as ArrayTensor
+    const out = (await cache.layer(layer).attend(draw(shape, n, random))) as ArrayTensor
     assert(out.data.every(Number.isFinite), `layer ${layer} gave a number that is not finite`)
   }
 }
@@ -173,7 +181,8 @@ function draw(shape: CacheShape, n: number, random: Random): { q: ArrayTensor; k
 function cut(shape: CacheShape, inputs: ReturnType<typeof draw>, from: number, to: number): ReturnType<typeof draw> {
   const part = ({ data, shape: [heads, n] }: ArrayTensor): ArrayTensor => {
     const out = new Float32Array(heads * (to - from) * shape.headDim)
-    for (let h = 0; h < heads; h++) out.set(data.subarray((h * n + from) * shape.headDim, (h * n + to) * shape.headDim), h * (to - from) * shape.headDim)
+    for (let h = 0; h < heads; h++)
+      out.set(data.subarray((h * n + from) * shape.headDim, (h * n + to) * shape.headDim), h * (to - from) * shape.headDim)
     return { shape: [heads, to - from, shape.headDim], dtype: 'float32', data: out }
   }
   return { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) }
@@ -181,7 +190,8 @@ function cut(shape: CacheShape, inputs: ReturnType<typeof draw>, from: number, t
 
 /** Largest difference over the largest magnitude. */
 function distance(a: Float32Array, b: Float32Array): number {
-  let worst = 0, scale = 1e-30
+  let worst = 0,
+    scale = 1e-30
   for (let i = 0; i < a.length; i++) {
     worst = Math.max(worst, Math.abs(a[i] - b[i]))
     scale = Math.max(scale, Math.abs(b[i]))

@@ -26,5 +26,11 @@ const combinations: (() => Preset)[][] = [
 
 for (const parts of combinations) {
   const make = (): Preset[] => parts.map((part) => part())
-  testMethod(make().map((preset) => preset.text).join(' + ') || 'full', make, { describe, it })
+  testMethod(
+    make()
+      .map((preset) => preset.text)
+      .join(' + ') || 'full',
+    make,
+    { describe, it },
+  )
 }

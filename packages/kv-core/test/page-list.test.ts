@@ -7,62 +7,73 @@ import { PageList } from '../src/page-list.ts'
 
 const DIM = 16
 const codecs: Codec[] = [
-  affine({ bits: 8, axis: 'token', group: 16 }), affine({ bits: 2, axis: 'token', group: 8 }), affine({ bits: 4, axis: 'channel', group: 24 }),
+  affine({ bits: 8, axis: 'token', group: 16 }),
+  affine({ bits: 2, axis: 'token', group: 8 }),
+  affine({ bits: 4, axis: 'channel', group: 24 }),
 ]
 
 type Step = { do: 'append'; count: number } | { do: 'keep'; every: number; from: number } | { do: 'pack'; share: number } | { do: 'fork' }
-const steps: fc.Arbitrary<Step[]> = fc.array(fc.oneof(
-  fc.record({ do: fc.constant('append' as const), count: fc.integer({ min: 1, max: 150 }) }),
-  fc.record({ do: fc.constant('keep' as const), every: fc.integer({ min: 1, max: 4 }), from: fc.integer({ min: 0, max: 100 }) }),
-  fc.record({ do: fc.constant('pack' as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
-  fc.record({ do: fc.constant('fork' as const) }),
-), { minLength: 1, maxLength: 12 })
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    fc.record({ do: fc.constant('append' as const), count: fc.integer({ min: 1, max: 150 }) }),
+    fc.record({ do: fc.constant('keep' as const), every: fc.integer({ min: 1, max: 4 }), from: fc.integer({ min: 0, max: 100 }) }),
+    fc.record({ do: fc.constant('pack' as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    fc.record({ do: fc.constant('fork' as const) }),
+  ),
+  { minLength: 1, maxLength: 12 },
+)
 
 describe('a page list', () => {
   it('holds what a plain list of rows would hold; packed rows change once, by at most half a step, and never again', () => {
-    fc.assert(fc.property(steps, fc.constantFrom(...codecs), (plan, codec) => {
-      const heap = ownHeap()
-      const kernels = referenceKernels(heap), pool = new PagePool(heap)
-      let list = new PageList(kernels, pool, DIM)
-      const others: { list: PageList; rows: Float32Array }[] = []
-      let rows: number[][] = [], packed = 0, next = 0
-      for (const step of plan) {
-        if (step.do === 'append') {
-          const added = Array.from({ length: step.count }, () => Array.from({ length: DIM }, () => Math.fround(Math.sin(next++) * 5)))
-          list.append(step.count, (first, count, address) => heap.f32.set(added.slice(first, first + count).flat(), address >> 2))
-          rows.push(...added)
-        } else if (step.do === 'keep') {
-          const keep = rows.map((_, i) => i).filter((i) => i % step.every === 0 || i >= step.from)
-          list.retain(Uint32Array.from(keep))
-          packed = keep.filter((i) => i < packed).length
-          rows = keep.map((i) => rows[i])
-        } else if (step.do === 'pack') {
-          const count = Math.floor(step.share * (rows.length - packed))
-          list.pack(count, codec)
-          const after = list.read()
-          // 8 bits: half of 10/255; 4 bits: half of 10/15; 2 bits: half of 10/3; and the float16 scales' rounding.
-          const bound = 5 / (2 ** (codec.layout === 'opaque' || codec.layout.kind === 'raw32' ? 8 : codec.layout.bits) - 1) + 0.02
-          for (let i = 0; i < rows.length; i++) {
-            for (let d = 0; d < DIM; d++) {
-              const off = Math.abs(after[i * DIM + d] - rows[i][d])
-              if (i >= packed && i < packed + count) expect(off).toBeLessThanOrEqual(bound)
-              else expect(off).toBe(0)
+    fc.assert(
+      fc.property(steps, fc.constantFrom(...codecs), (plan, codec) => {
+        const heap = ownHeap()
+        const kernels = referenceKernels(heap),
+          pool = new PagePool(heap)
+        let list = new PageList(kernels, pool, DIM)
+        const others: { list: PageList; rows: Float32Array }[] = []
+        let rows: number[][] = [],
+          packed = 0,
+          next = 0
+        for (const step of plan) {
+          if (step.do === 'append') {
+            const added = Array.from({ length: step.count }, () => Array.from({ length: DIM }, () => Math.fround(Math.sin(next++) * 5)))
+            list.append(step.count, (first, count, address) => heap.f32.set(added.slice(first, first + count).flat(), address >> 2))
+            rows.push(...added)
+          } else if (step.do === 'keep') {
+            const keep = rows.map((_, i) => i).filter((i) => i % step.every === 0 || i >= step.from)
+            list.retain(Uint32Array.from(keep))
+            packed = keep.filter((i) => i < packed).length
+            rows = keep.map((i) => rows[i])
+          } else if (step.do === 'pack') {
+            const count = Math.floor(step.share * (rows.length - packed))
+            list.pack(count, codec)
+            const after = list.read()
+            // 8 bits: half of 10/255; 4 bits: half of 10/15; 2 bits: half of 10/3; and the float16 scales' rounding.
+            const bound = 5 / (2 ** (codec.layout === 'opaque' || codec.layout.kind === 'raw32' ? 8 : codec.layout.bits) - 1) + 0.02
+            for (let i = 0; i < rows.length; i++) {
+              for (let d = 0; d < DIM; d++) {
+                const off = Math.abs(after[i * DIM + d] - rows[i][d])
+                if (i >= packed && i < packed + count) expect(off).toBeLessThanOrEqual(bound)
+                else expect(off).toBe(0)
+              }
+              rows[i] = [...after.subarray(i * DIM, (i + 1) * DIM)]
             }
-            rows[i] = [...after.subarray(i * DIM, (i + 1) * DIM)]
-          }
-          packed += count
-        } else others.push({ list: list.share(), rows: list.read() })
-        expect(list.rows).toBe(rows.length)
-        expect(list.packed).toBe(packed)
-        expect(list.read()).toEqual(Float32Array.from(rows.flat()))
-        expect(pool.live).toBe(heap.live)
-      }
-      for (const other of others) {
-        expect(other.list.read()).toEqual(other.rows)
-        other.list.dispose()
-      }
-      list.dispose()
-      expect(heap.live).toBe(0)
-    }), { numRuns: 150 })
+            packed += count
+          } else others.push({ list: list.share(), rows: list.read() })
+          expect(list.rows).toBe(rows.length)
+          expect(list.packed).toBe(packed)
+          expect(list.read()).toEqual(Float32Array.from(rows.flat()))
+          expect(pool.live).toBe(heap.live)
+        }
+        for (const other of others) {
+          expect(other.list.read()).toEqual(other.rows)
+          other.list.dispose()
+        }
+        list.dispose()
+        expect(heap.live).toBe(0)
+      }),
+      { numRuns: 150 },
+    )
   })
 })

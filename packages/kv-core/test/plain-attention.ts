@@ -9,7 +9,8 @@ export interface Inputs {
 }
 
 export function randomInputs(shape: CacheShape, n: number, random: Random): Inputs {
-  const draw = (heads: number): Float32Array => Float32Array.from({ length: heads * n * shape.headDim }, () => (random() + random() + random() - 1.5) * 2)
+  const draw = (heads: number): Float32Array =>
+    Float32Array.from({ length: heads * n * shape.headDim }, () => (random() + random() + random() - 1.5) * 2)
   return { q: draw(shape.queryHeads), k: draw(shape.kvHeads), v: draw(shape.kvHeads), n }
 }
 
@@ -57,8 +58,10 @@ export class PlainAttention {
     const { perPair } = frequencies(rope, headDim, position + 1)
     const out = new Float64Array(headDim)
     for (let i = 0; i < headDim / 2; i++) {
-      const cos = Math.cos(position * perPair[i]), sin = Math.sin(position * perPair[i])
-      const a = x[i], b = x[i + headDim / 2]
+      const cos = Math.cos(position * perPair[i]),
+        sin = Math.sin(position * perPair[i])
+      const a = x[i],
+        b = x[i + headDim / 2]
       out[i] = a * cos - b * sin
       out[i + headDim / 2] = b * cos + a * sin
     }
@@ -74,7 +77,8 @@ function dot(a: Float64Array, b: Float64Array): number {
 
 /** Largest difference over the largest expected magnitude. */
 export function relativeError(actual: Float32Array, expected: Float32Array): number {
-  let worst = 0, scale = 0
+  let worst = 0,
+    scale = 0
   for (let i = 0; i < expected.length; i++) {
     if (!(Math.abs(actual[i] - expected[i]) <= worst)) worst = Math.abs(actual[i] - expected[i])
     scale = Math.max(scale, Math.abs(expected[i]))

@@ -1,5 +1,12 @@
 import {
-  BudgetError, budgetSize, compose, describeParams, PolicyConflictError, PolicySyntaxError, parsePolicyText, Registry,
+  BudgetError,
+  budgetSize,
+  compose,
+  describeParams,
+  PolicyConflictError,
+  PolicySyntaxError,
+  parsePolicyText,
+  Registry,
 } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -19,18 +26,23 @@ describe('policy text', () => {
     ])
   })
 
-  it.each(['snapkv(', 'snapkv(budget)', 'snapkv(budget=)', 'snapkv(budget=1', '+ kivi', 'kivi kivi', 'a(b=1, b=2)', 'a(b="1)', '3'])('refuses %j', (text) => {
-    expect(() => parsePolicyText(text)).toThrow(PolicySyntaxError)
-  })
+  it.each(['snapkv(', 'snapkv(budget)', 'snapkv(budget=)', 'snapkv(budget=1', '+ kivi', 'kivi kivi', 'a(b=1, b=2)', 'a(b="1)', '3'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parsePolicyText(text)).toThrow(PolicySyntaxError)
+    },
+  )
 
   it('never fails in another way, whatever is typed', () => {
-    fc.assert(fc.property(fc.string({ unit: fc.constantFrom(...'ab(=)+, "1%.') }), (text) => {
-      try {
-        parsePolicyText(text)
-      } catch (error) {
-        expect(error).toBeInstanceOf(PolicySyntaxError)
-      }
-    }))
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...'ab(=)+, "1%.') }), (text) => {
+        try {
+          parsePolicyText(text)
+        } catch (error) {
+          expect(error).toBeInstanceOf(PolicySyntaxError)
+        }
+      }),
+    )
   })
 
   it('names what is unknown, and what was probably meant', () => {
@@ -49,7 +61,8 @@ describe('policy text', () => {
 describe('the registry', () => {
   it('finds methods among all that a package exports, sorted', () => {
     expect(registry.list().map(({ method, package: from }) => `${from}/${method.name}`)).toEqual(
-      ['average', 'away', 'largest', 'mixed', 'opaque', 'packed'].map((name) => `toys/${name}`))
+      ['average', 'away', 'largest', 'mixed', 'opaque', 'packed'].map((name) => `toys/${name}`),
+    )
   })
 
   it('describes parameters from their schema', () => {
@@ -70,7 +83,8 @@ describe('compose', () => {
   })
 
   it('does not depend on the order of presets', () => {
-    const one = compose(largest(), average(), packed()), other = compose(packed(), average(), largest())
+    const one = compose(largest(), average(), packed()),
+      other = compose(packed(), average(), largest())
     expect(one.columns).toEqual(other.columns)
     expect(one.needs).toEqual(other.needs)
   })

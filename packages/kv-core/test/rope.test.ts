@@ -2,7 +2,7 @@ import { frequencies, ShapeError } from '@kvfold/kv-core'
 import { describe, expect, it } from 'vitest'
 
 const DIM = 64
-const plain = (theta: number, i: number): number => theta ** (-2 * i / DIM)
+const plain = (theta: number, i: number): number => theta ** ((-2 * i) / DIM)
 
 describe('rotary frequencies', () => {
   it('fall geometrically without scaling', () => {
@@ -19,7 +19,7 @@ describe('rotary frequencies', () => {
   it('dynamic: unchanged up to the trained length, a larger base beyond it', () => {
     const scaling = { type: 'dynamic', factor: 2, maxPositions: 1000 } as const
     frequencies({ theta: 1e4, scaling }, DIM, 1000).perPair.forEach((f, i) => expect(f).toBeCloseTo(plain(1e4, i), 12))
-    const base = 1e4 * (2 * 3000 / 1000 - 1) ** (DIM / (DIM - 2))
+    const base = 1e4 * ((2 * 3000) / 1000 - 1) ** (DIM / (DIM - 2))
     frequencies({ theta: 1e4, scaling }, DIM, 3000).perPair.forEach((f, i) => expect(f).toBeCloseTo(plain(base, i), 12))
   })
 

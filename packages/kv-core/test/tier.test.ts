@@ -8,7 +8,11 @@ import { average, away, largest, MapTier, packed } from './toy-methods.ts'
 const shape: CacheShape = { layers: 1, queryHeads: 4, kvHeads: 2, headDim: 32, rope: { theta: 1e4 } }
 
 const tensors = ({ q, k, v, n }: Inputs): Record<'q' | 'k' | 'v', ArrayTensor> => {
-  const tensor = (data: Float32Array): ArrayTensor => ({ shape: [data.length / n / shape.headDim, n, shape.headDim], dtype: 'float32', data })
+  const tensor = (data: Float32Array): ArrayTensor => ({
+    shape: [data.length / n / shape.headDim, n, shape.headDim],
+    dtype: 'float32',
+    data,
+  })
   return { q: tensor(q), k: tensor(k), v: tensor(v) }
 }
 
@@ -24,13 +28,15 @@ describe('pages that are away', () => {
     const far = new KvCache(shape, { policy: compose(...make(), away({ later: true })), kernels, trace: true })
     for (const n of [200, ...Array.from({ length: 20 }, () => 1), 90, 1, 1]) {
       const inputs = randomInputs(shape, n, random)
-      const a = await near.layer(0).attend(tensors(inputs)) as ArrayTensor, b = await far.layer(0).attend(tensors(inputs)) as ArrayTensor
+      const a = (await near.layer(0).attend(tensors(inputs))) as ArrayTensor,
+        b = (await far.layer(0).attend(tensors(inputs))) as ArrayTensor
       expect(relativeError(b.data, a.data)).toBeLessThan(1e-5)
     }
     expect(far.ledger().tiers['map']).toBeGreaterThan(0)
     expect(far.ledger().bytes).toBeLessThan(near.ledger().bytes)
-    expect(far.trace!.plans.map((plan) => plan.heads.map((head) => [...head.keep])))
-      .toEqual(near.trace!.plans.map((plan) => plan.heads.map((head) => [...head.keep])))
+    expect(far.trace!.plans.map((plan) => plan.heads.map((head) => [...head.keep]))).toEqual(
+      near.trace!.plans.map((plan) => plan.heads.map((head) => [...head.keep])),
+    )
     await near.dispose()
     await far.dispose()
   })
@@ -44,7 +50,10 @@ describe('pages that are away', () => {
       }
     }
     const flaky = defineMethod({
-      name: 'flaky', axes: ['place'], summary: 'fails', params: z.object({}),
+      name: 'flaky',
+      axes: ['place'],
+      summary: 'fails',
+      params: z.object({}),
       create: () => ({ place: { open: () => new Flaky(false), leaves: (page) => page.newer >= 20 } }),
     })
     const heap = ownHeap()
@@ -52,7 +61,8 @@ describe('pages that are away', () => {
     const cache = new KvCache(shape, { policy: compose(flaky()), kernels })
     const twin = new KvCache(shape, { kernels })
     const random = createRandom(3)
-    const prompt = randomInputs(shape, 200, random), next = randomInputs(shape, 3, random)
+    const prompt = randomInputs(shape, 200, random),
+      next = randomInputs(shape, 3, random)
     await cache.layer(0).attend(tensors(prompt))
     await twin.layer(0).attend(tensors(prompt))
     const { rows, seen, tiers } = cache.ledger()
@@ -60,7 +70,8 @@ describe('pages that are away', () => {
     await expect(cache.layer(0).attend(tensors(next))).rejects.toThrow(/disk is gone/)
     expect(cache.ledger()).toMatchObject({ rows, seen, tiers })
     broken = false
-    const a = await cache.layer(0).attend(tensors(next)) as ArrayTensor, b = await twin.layer(0).attend(tensors(next)) as ArrayTensor
+    const a = (await cache.layer(0).attend(tensors(next))) as ArrayTensor,
+      b = (await twin.layer(0).attend(tensors(next))) as ArrayTensor
     expect(relativeError(a.data, b.data)).toBeLessThan(1e-5)
     await cache.dispose()
     await twin.dispose()

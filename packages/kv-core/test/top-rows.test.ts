@@ -6,13 +6,15 @@ const score = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.float({ noNaN: false 
 
 describe('topRows', () => {
   it('keeps what a stable sort by falling score would keep', () => {
-    fc.assert(fc.property(fc.array(score, { maxLength: 60 }), fc.integer({ min: 0, max: 70 }), (scores, count) => {
-      const data = Float32Array.from(scores)
-      const value = (i: number): number => (Number.isNaN(data[i]) ? -Infinity : data[i])
-      // Infinity - Infinity is NaN, so compare by order, not by difference.
-      const order = [...data.keys()].sort((a, b) => (value(a) === value(b) ? a - b : value(a) > value(b) ? -1 : 1))
-      expect([...topRows(data, count)]).toEqual(order.slice(0, count).sort((a, b) => a - b))
-    }))
+    fc.assert(
+      fc.property(fc.array(score, { maxLength: 60 }), fc.integer({ min: 0, max: 70 }), (scores, count) => {
+        const data = Float32Array.from(scores)
+        const value = (i: number): number => (Number.isNaN(data[i]) ? -Infinity : data[i])
+        // Infinity - Infinity is NaN, so compare by order, not by difference.
+        const order = [...data.keys()].sort((a, b) => (value(a) === value(b) ? a - b : value(a) > value(b) ? -1 : 1))
+        expect([...topRows(data, count)]).toEqual(order.slice(0, count).sort((a, b) => a - b))
+      }),
+    )
   })
 
   it('keeps the older row of a tie', () => {

@@ -1,13 +1,14 @@
-import {
-  affine, defineMethod, highestScores, protectRecent, raw32, uniform, type Codec, type Method, type Tier,
-} from '@kvfold/kv-core'
+import { affine, defineMethod, highestScores, protectRecent, raw32, uniform, type Codec, type Method, type Tier } from '@kvfold/kv-core'
 import { z } from 'zod'
 
 const sizes = z.object({ budget: z.number().default(40), decode: z.boolean().default(true) })
 
 /** Keeps the rows with the largest keys and the newest eight. */
 export const largest: Method<typeof sizes> = defineMethod({
-  name: 'largest', axes: ['budget', 'score', 'select'], summary: 'largest keys', params: sizes,
+  name: 'largest',
+  axes: ['budget', 'score', 'select'],
+  summary: 'largest keys',
+  params: sizes,
   create: ({ budget, decode }) => ({
     budget: uniform({ tokens: budget }),
     score: {
@@ -30,7 +31,10 @@ const none = z.object({})
 
 /** Averages every row that leaves into the newest kept row that still can take it. */
 export const average: Method<typeof none> = defineMethod({
-  name: 'average', axes: ['fold'], summary: 'average', params: none,
+  name: 'average',
+  axes: ['fold'],
+  summary: 'average',
+  params: none,
   create: () => ({
     fold: {
       needs: { keys: true, values: true },
@@ -51,10 +55,15 @@ const packing = z.object({ bits: z.union([z.literal(2), z.literal(4), z.literal(
 
 /** KIVI's layout: keys per channel, values per token. */
 export const packed: Method<typeof packing> = defineMethod({
-  name: 'packed', axes: ['encode'], summary: 'packed', params: packing,
+  name: 'packed',
+  axes: ['encode'],
+  summary: 'packed',
+  params: packing,
   create: ({ bits, residual }) => ({
     encode: {
-      classes: [{ name: `int${bits}`, keys: affine({ bits, axis: 'channel', group: 16 }), values: affine({ bits, axis: 'token', group: 16 }) }],
+      classes: [
+        { name: `int${bits}`, keys: affine({ bits, axis: 'channel', group: 16 }), values: affine({ bits, axis: 'token', group: 16 }) },
+      ],
       flush: { keys: { keep: 0, step: residual }, values: { keep: residual, step: 1 } },
     },
   }),
@@ -62,13 +71,20 @@ export const packed: Method<typeof packing> = defineMethod({
 
 /** Float32 in reverse byte order: a codec that no kernel reads, and that loses nothing. */
 const reversed: Codec = {
-  name: 'reversed', layout: 'opaque', pageRows: () => 64, bytes: (rows, headDim) => rows * headDim * 4,
-  encode: (rows, count, headDim, into) => into.set(new Uint8Array(rows.buffer, rows.byteOffset, count * headDim * 4).map((byte) => byte ^ 255)),
+  name: 'reversed',
+  layout: 'opaque',
+  pageRows: () => 64,
+  bytes: (rows, headDim) => rows * headDim * 4,
+  encode: (rows, count, headDim, into) =>
+    into.set(new Uint8Array(rows.buffer, rows.byteOffset, count * headDim * 4).map((byte) => byte ^ 255)),
   decode: (bytes, count, headDim, into) => into.set(new Float32Array(bytes.slice(0, count * headDim * 4).map((byte) => byte ^ 255).buffer)),
 }
 
 export const opaque: Method<typeof none> = defineMethod({
-  name: 'opaque', axes: ['encode'], summary: 'opaque, lossless', params: none,
+  name: 'opaque',
+  axes: ['encode'],
+  summary: 'opaque, lossless',
+  params: none,
   create: () => ({
     encode: {
       classes: [{ name: 'reversed', keys: reversed, values: reversed }],
@@ -79,7 +95,10 @@ export const opaque: Method<typeof none> = defineMethod({
 
 /** Odd rows to int8, even rows stay raw: two classes at once. */
 export const mixed: Method<typeof none> = defineMethod({
-  name: 'mixed', axes: ['encode'], summary: 'two classes', params: none,
+  name: 'mixed',
+  axes: ['encode'],
+  summary: 'two classes',
+  params: none,
   create: () => ({
     encode: {
       classes: [
@@ -130,6 +149,9 @@ const tiers = z.object({ resident: z.number().default(20), later: z.boolean().de
 
 /** Pages older than the newest `resident` rows leave memory. */
 export const away: Method<typeof tiers> = defineMethod({
-  name: 'away', axes: ['place'], summary: 'a Map as tier', params: tiers,
+  name: 'away',
+  axes: ['place'],
+  summary: 'a Map as tier',
+  params: tiers,
   create: ({ resident, later }) => ({ place: { open: () => new MapTier(later), leaves: (page) => page.newer >= resident } }),
 })

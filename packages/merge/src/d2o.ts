@@ -125,5 +125,7 @@ function max(all: Float32Array[]): number {
 
 /** The mean over heads of their i-th value; a head with fewer values takes no part in the later ones. */
 function meanByRank(all: Float32Array[]): Float32Array {
-  return Float32Array.from({ length: Math.max(...all.map((list) => list.length)) }, (_, i) => mean(all.map((list) => list.subarray(i, i + 1))))
+  return Float32Array.from({ length: Math.max(...all.map((list) => list.length)) }, (_, i) =>
+    mean(all.map((list) => list.subarray(i, i + 1))),
+  )
 }

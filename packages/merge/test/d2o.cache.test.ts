@@ -43,7 +43,10 @@ async function run(presets: Preset[], prompt: number, steps: number, period?: nu
 }
 
 describe('d2o, in a cache', () => {
-  it.each([[24, 24], ['30%', 30]] as const)('keeps at most a budget of %s, and no row more while it generates', async (budget, own) => {
+  it.each([
+    [24, 24],
+    ['30%', 30],
+  ] as const)('keeps at most a budget of %s, and no row more while it generates', async (budget, own) => {
     const { rows } = await run([d2o({ budget })], 100, 3)
     expect(rows[0]).toBeLessThanOrEqual(HEADS * own)
     // Shares are cut to whole rows: at most one row a head is lost.
@@ -83,7 +86,9 @@ describe('d2o, in a cache', () => {
     const dropped = await run([unmerged], 100, 0)
     expect(merged.plans.some(({ heads }) => heads.some(({ fold }) => fold))).toBe(true)
     expect(dropped.plans.every(({ heads }) => heads.every(({ fold }) => !fold))).toBe(true)
-    expect(merged.plans.map(({ heads }) => heads.map(({ keep }) => keep))).toEqual(dropped.plans.map(({ heads }) => heads.map(({ keep }) => keep)))
+    expect(merged.plans.map(({ heads }) => heads.map(({ keep }) => keep))).toEqual(
+      dropped.plans.map(({ heads }) => heads.map(({ keep }) => keep)),
+    )
   })
 
   it('merges tokens that repeat without changing their keys and values', async () => {

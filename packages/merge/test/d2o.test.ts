@@ -7,8 +7,20 @@ import { apply, excess, headOf, leaving, partsOf, readGolden, seen, type Golden,
 const flat = (rows: Rows): number[] => rows.flatMap((row) => Array.from(row))
 
 describe('the worked example of merging', () => {
-  const keys = [[1, 0], [0, 1], [2, 0.5], [0.2, 1], [1, -1]]
-  const values = [[2, 0], [0, 4], [4, 2], [2, 2], [9, 9]]
+  const keys = [
+    [1, 0],
+    [0, 1],
+    [2, 0.5],
+    [0.2, 1],
+    [1, -1],
+  ]
+  const values = [
+    [2, 0],
+    [0, 4],
+    [4, 2],
+    [2, 2],
+    [9, 9],
+  ]
 
   it.each([
     ['paper', [1.492536, 0.246268, 0.099029, 1], [2.985072, 0.985072, 0.990291, 3.009709]],
@@ -23,9 +35,34 @@ describe('the worked example of merging', () => {
   })
 
   it('weighs an exact duplicate alike and leaves the key as it was', () => {
-    const [plan] = d2o().fold!.fold([leaving([[3, 4], [3, 4]], [0])], {})
+    const [plan] = d2o().fold!.fold(
+      [
+        leaving(
+          [
+            [3, 4],
+            [3, 4],
+          ],
+          [0],
+        ),
+      ],
+      {},
+    )
     expect(excess(plan!.weights, [0.5, 0.5], 0, 1e-6)).toBeLessThanOrEqual(0)
-    expect(excess(apply([[3, 4], [3, 4]], [0], plan)[0], [3, 4], 0, 1e-5)).toBeLessThanOrEqual(0)
+    expect(
+      excess(
+        apply(
+          [
+            [3, 4],
+            [3, 4],
+          ],
+          [0],
+          plan,
+        )[0],
+        [3, 4],
+        0,
+        1e-5,
+      ),
+    ).toBeLessThanOrEqual(0)
   })
 
   it.each([
@@ -56,17 +93,24 @@ describe('layer budgets', () => {
   it('never exceeds the budget, leaves no layer without rows, keeps a prompt that fits', () => {
     const measure = fc.oneof(fc.double({ min: 0, max: 1 }), fc.constantFrom(NaN, Infinity))
     const size = fc.integer({ min: 1, max: 400 })
-    fc.assert(fc.property(fc.array(measure, { minLength: 1, maxLength: 9 }), size, size, (measures, held, rows) => {
-      const own = allocate(measures, held, rows, 2)
-      expect(own.flat().reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(rows * measures.length * 2)
-      expect(Math.min(...own.flat())).toBeGreaterThanOrEqual(1)
-      if (held <= rows) expect(own.flat().every((count) => count === rows)).toBe(true)
-    }))
+    fc.assert(
+      fc.property(fc.array(measure, { minLength: 1, maxLength: 9 }), size, size, (measures, held, rows) => {
+        const own = allocate(measures, held, rows, 2)
+        expect(own.flat().reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(rows * measures.length * 2)
+        expect(Math.min(...own.flat())).toBeGreaterThanOrEqual(1)
+        if (held <= rows) expect(own.flat().every((count) => count === rows)).toBe(true)
+      }),
+    )
   })
 
   it('density: variance of column sums, scaled across the heads of the layer', () => {
-    const measure = (...heads: Rows[]) => partsOf(d2o()).budget!.measure!(heads.map((sums) => ({ seen: seen('prefill', sums), head: headOf(sums[0] as never) })))
-    const [flatSums, peaked, between] = [[2, 2, 2], [6, 0, 0], [3, 3, 0]]
+    const measure = (...heads: Rows[]) =>
+      partsOf(d2o()).budget!.measure!(heads.map((sums) => ({ seen: seen('prefill', sums), head: headOf(sums[0] as never) })))
+    const [flatSums, peaked, between] = [
+      [2, 2, 2],
+      [6, 0, 0],
+      [3, 3, 0],
+    ]
     expect(measure([flatSums, peaked], [between, flatSums])).toBeCloseTo((0 + 1 + 3 / 12 + 0) / 4, 5)
     expect(measure([peaked])).toBe(0)
   })
@@ -88,14 +132,18 @@ describe('AIoT-MLSys-Lab/D2O', () => {
     const { score, select } = partsOf(preset)
     const state: Record<string, number> = {}
     let heads = Array.from({ length: 32 }, (_, h) => ({
-      keys: rowsOf(golden['in.k'], h) as Rows, values: h < 4 ? (rowsOf(golden['in.v'], h) as Rows) : [],
-      positions: Array.from({ length: 24 }, (_, i) => i), sums: new Float32Array(24),
+      keys: rowsOf(golden['in.k'], h) as Rows,
+      values: h < 4 ? (rowsOf(golden['in.v'], h) as Rows) : [],
+      positions: Array.from({ length: 24 }, (_, i) => i),
+      sums: new Float32Array(24),
     }))
     for (const call of [1, 2]) {
       if (call === 2) {
         heads = heads.map(({ keys, values, positions, sums }, h) => ({
-          keys: [...keys, ...rowsOf(golden['in.k_new'], h)], values: h < 4 ? [...values, ...rowsOf(golden['in.v_new'], h)] : [],
-          positions: [...positions, 24], sums: Float32Array.of(...sums, 0),
+          keys: [...keys, ...rowsOf(golden['in.k_new'], h)],
+          values: h < 4 ? [...values, ...rowsOf(golden['in.v_new'], h)] : [],
+          positions: [...positions, 24],
+          sums: Float32Array.of(...sums, 0),
         }))
       }
       const leavings = heads.map(({ keys, positions, sums }, h) => {
@@ -127,7 +175,12 @@ describe('AIoT-MLSys-Lab/D2O', () => {
 })
 
 const layer = fc
-  .record({ heads: fc.integer({ min: 1, max: 3 }), rows: fc.integer({ min: 1, max: 50 }), stay: fc.integer({ min: 1, max: 50 }), seed: fc.nat() })
+  .record({
+    heads: fc.integer({ min: 1, max: 3 }),
+    rows: fc.integer({ min: 1, max: 50 }),
+    stay: fc.integer({ min: 1, max: 50 }),
+    seed: fc.nat(),
+  })
   .map(({ heads, rows, stay, seed }) => {
     const random = createRandom(seed)
     const keys = Array.from({ length: heads }, () => Array.from({ length: rows }, () => Array.from({ length: 5 }, () => random() - 0.3)))
@@ -141,35 +194,47 @@ const layer = fc
 
 describe('any layer', () => {
   it('folds rows that leave into rows that stay and are not packed; paper weights are convex', () => {
-    fc.assert(fc.property(layer, fc.constantFrom('paper' as const, 'code' as const), (heads, form) => {
-      const run = () => d2o({ form }).fold!.fold(heads.map(({ keys, kept, packed }) => leaving(keys, kept, { packed })), {})
-      const plans = run()
-      expect(run()).toEqual(plans)
-      plans.forEach((plan, h) => {
-        if (!plan) return
-        const { keys, kept, packed } = heads[h]
-        const sums = new Map<number, number>()
-        plan.into.forEach((into, i) => {
-          expect(kept.includes(into) && !packed.includes(into)).toBe(true)
-          expect(plan.from[i] === into || !kept.includes(plan.from[i])).toBe(true)
-          sums.set(into, (sums.get(into) ?? 0) + plan.weights[i])
+    fc.assert(
+      fc.property(layer, fc.constantFrom('paper' as const, 'code' as const), (heads, form) => {
+        const run = () =>
+          d2o({ form }).fold!.fold(
+            heads.map(({ keys, kept, packed }) => leaving(keys, kept, { packed })),
+            {},
+          )
+        const plans = run()
+        expect(run()).toEqual(plans)
+        plans.forEach((plan, h) => {
+          if (!plan) return
+          const { keys, kept, packed } = heads[h]
+          const sums = new Map<number, number>()
+          plan.into.forEach((into, i) => {
+            expect(kept.includes(into) && !packed.includes(into)).toBe(true)
+            expect(plan.from[i] === into || !kept.includes(plan.from[i])).toBe(true)
+            sums.set(into, (sums.get(into) ?? 0) + plan.weights[i])
+          })
+          const merged = Array.from(plan.from).filter((from, i) => from !== plan.into[i])
+          expect(new Set(merged).size).toBe(merged.length)
+          for (const into of sums.keys()) expect(Array.from(plan.from)).toContain(into)
+          if (form === 'paper') for (const sum of sums.values()) expect(sum).toBeCloseTo(1, 5)
+          expect(apply(keys, kept, plan)).toHaveLength(kept.length)
         })
-        const merged = Array.from(plan.from).filter((from, i) => from !== plan.into[i])
-        expect(new Set(merged).size).toBe(merged.length)
-        for (const into of sums.keys()) expect(Array.from(plan.from)).toContain(into)
-        if (form === 'paper') for (const sum of sums.values()) expect(sum).toBeCloseTo(1, 5)
-        expect(apply(keys, kept, plan)).toHaveLength(kept.length)
-      })
-    }))
+      }),
+    )
   })
 
   it('follows a permutation of heads', () => {
-    fc.assert(fc.property(layer, (heads) => {
-      const run = (order: typeof heads) => d2o().fold!.fold(order.map(({ keys, kept, packed }) => leaving(keys, kept, { packed })), {})
-      // The threshold is a mean over all heads, in another order: away from it nothing may change.
-      const [ours, turned] = [run(heads), run(heads.toReversed()).toReversed()]
-      ours.forEach((plan, h) => expect(Math.abs((plan?.from.length ?? 0) - (turned[h]?.from.length ?? 0))).toBeLessThanOrEqual(2))
-    }))
+    fc.assert(
+      fc.property(layer, (heads) => {
+        const run = (order: typeof heads) =>
+          d2o().fold!.fold(
+            order.map(({ keys, kept, packed }) => leaving(keys, kept, { packed })),
+            {},
+          )
+        // The threshold is a mean over all heads, in another order: away from it nothing may change.
+        const [ours, turned] = [run(heads), run(heads.toReversed()).toReversed()]
+        ours.forEach((plan, h) => expect(Math.abs((plan?.from.length ?? 0) - (turned[h]?.from.length ?? 0))).toBeLessThanOrEqual(2))
+      }),
+    )
   })
 
   it('finds the nearest key, whatever the number of blocks', () => {
@@ -191,22 +256,30 @@ describe('which rows stay', () => {
   const rows = (n: number): Rows => Array.from({ length: n }, () => [1])
 
   it('keeps min(rows, budget) rows: sinks, heavy hitters and the newest', () => {
-    fc.assert(fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 40 }), fc.nat(), (n, budget, seed) => {
-      const random = createRandom(seed)
-      const { score, select } = partsOf(d2o())
-      const scores = score!.score(seen('prefill', [Array.from({ length: n }, random), Array.from({ length: n }, random)]), headOf(rows(n)))
-      const kept = Array.from(select!.select(scores, budget, headOf(rows(n))))
-      expect(kept).toHaveLength(Math.min(n, budget))
-      expect(kept.every((row, i) => i === 0 || row > kept[i - 1])).toBe(true)
-      for (let row = 0; row < Math.min(4, n, Math.floor(budget / 2)); row++) expect(kept).toContain(row)
-      for (let row = Math.max(0, n - Math.round(budget / 2)); row < n; row++) expect(kept).toContain(row)
-    }))
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 40 }), fc.nat(), (n, budget, seed) => {
+        const random = createRandom(seed)
+        const { score, select } = partsOf(d2o())
+        const scores = score!.score(
+          seen('prefill', [Array.from({ length: n }, random), Array.from({ length: n }, random)]),
+          headOf(rows(n)),
+        )
+        const kept = Array.from(select!.select(scores, budget, headOf(rows(n))))
+        expect(kept).toHaveLength(Math.min(n, budget))
+        expect(kept.every((row, i) => i === 0 || row > kept[i - 1])).toBe(true)
+        for (let row = 0; row < Math.min(4, n, Math.floor(budget / 2)); row++) expect(kept).toContain(row)
+        for (let row = Math.max(0, n - Math.round(budget / 2)); row < n; row++) expect(kept).toContain(row)
+      }),
+    )
   })
 
   it('adds each step to the sums, averaged over the group', () => {
     const columns = { accumulated: Float32Array.of(1, 2, 0) }
     const { score } = partsOf(d2o({ sinks: 1 }))
-    const step = [[0.25, 0.5, 0.25], [0.75, 0, 0.25]]
+    const step = [
+      [0.25, 0.5, 0.25],
+      [0.75, 0, 0.25],
+    ]
     expect(Array.from(score!.score(seen('decode', step), headOf(rows(3), { columns })))).toEqual([Infinity, 2.25, 0.25])
     expect(Array.from(columns.accumulated)).toEqual([1.5, 2.25, 0.25])
   })
@@ -216,15 +289,75 @@ describe('edges', () => {
   it('drops if nothing leaves, nothing may take a fold, or no key is near', () => {
     const state: Record<string, number> = {}
     const { fold } = d2o().fold!
-    expect(fold([leaving([[1, 0], [0, 1]], [0, 1])], state)).toEqual([undefined])
-    expect(fold([leaving([[1, 0], [1, 0]], [0], { packed: [0] })], state)).toEqual([undefined])
+    expect(
+      fold(
+        [
+          leaving(
+            [
+              [1, 0],
+              [0, 1],
+            ],
+            [0, 1],
+          ),
+        ],
+        state,
+      ),
+    ).toEqual([undefined])
+    expect(
+      fold(
+        [
+          leaving(
+            [
+              [1, 0],
+              [1, 0],
+            ],
+            [0],
+            { packed: [0] },
+          ),
+        ],
+        state,
+      ),
+    ).toEqual([undefined])
     expect(state).toEqual({})
-    expect(fold([leaving([[1, 0], [1, 0]], [0]), leaving([[1, 0], [-1, 0]], [0])], state)[1]).toBeUndefined()
+    expect(
+      fold(
+        [
+          leaving(
+            [
+              [1, 0],
+              [1, 0],
+            ],
+            [0],
+          ),
+          leaving(
+            [
+              [1, 0],
+              [-1, 0],
+            ],
+            [0],
+          ),
+        ],
+        state,
+      )[1],
+    ).toBeUndefined()
   })
 
   it('takes zero keys and NaN', () => {
     const state: Record<string, number> = {}
-    d2o().fold!.fold([leaving([[0, 0], [NaN, 1], [1, 0], [0, 0]], [0, 2])], state)
+    d2o().fold!.fold(
+      [
+        leaving(
+          [
+            [0, 0],
+            [NaN, 1],
+            [1, 0],
+            [0, 0],
+          ],
+          [0, 2],
+        ),
+      ],
+      state,
+    )
     expect(state['tau']).toBeGreaterThanOrEqual(-1)
   })
 

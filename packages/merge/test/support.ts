@@ -16,10 +16,19 @@ export function readGolden(name: string): Record<string, Golden> {
     { dtype: string; shape: number[]; data_offsets: [number, number] }
   >
   return Object.fromEntries(
-    Object.entries(header).map(([key, { dtype, shape, data_offsets: [start, end] }]) => {
-      const buffer = bytes.slice(8 + size + start, 8 + size + end).buffer
-      return [key, { shape, data: dtype === 'F32' ? new Float32Array(buffer) : new Int32Array(buffer) }]
-    }),
+    Object.entries(header).map(
+      ([
+        key,
+        {
+          dtype,
+          shape,
+          data_offsets: [start, end],
+        },
+      ]) => {
+        const buffer = bytes.slice(8 + size + start, 8 + size + end).buffer
+        return [key, { shape, data: dtype === 'F32' ? new Float32Array(buffer) : new Int32Array(buffer) }]
+      },
+    ),
   )
 }
 

@@ -15,10 +15,15 @@ const variants: [string, ModelConfig, string[]][] = [
   ['llama, untied, all biases', { ...TINY, tiedEmbeddings: false }, ['proj']],
   ['qwen2: bias on q, k, v', { ...TINY, architecture: 'qwen2' }, ['q_proj', 'k_proj', 'v_proj']],
   ['qwen3: q and k norms, wide heads', { ...TINY, architecture: 'qwen3', headDim: 16, queryKeyNorm: true }, []],
-  ['one KV head, llama3 rope', {
-    ...TINY, kvHeads: 1,
-    rope: { theta: 1000, scaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 } },
-  }, []],
+  [
+    'one KV head, llama3 rope',
+    {
+      ...TINY,
+      kvHeads: 1,
+      rope: { theta: 1000, scaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions: 64 } },
+    },
+    [],
+  ],
 ]
 
 describe.each(['wasm', 'cpu'] as const)('decoder on %s', (backend) => {
@@ -33,7 +38,7 @@ describe.each(['wasm', 'cpu'] as const)('decoder on %s', (backend) => {
     const all = await model.forward(tokens, new NaiveCache(model.shape), { logits: 'all' })
     expect(all.length).toBe(tokens.length * config.vocabulary)
     for (let i = 0; i < tokens.length; i++)
-      expect(relativeError(all.subarray(i * config.vocabulary, (i + 1) * config.vocabulary), expected[i]!)).toBeLessThan(2e-5)
+      expect(relativeError(all.subarray(i * config.vocabulary, (i + 1) * config.vocabulary), expected[i])).toBeLessThan(2e-5)
     model.dispose()
     model.dispose()
     expect(memory().numTensors).toBe(before)
@@ -83,14 +88,21 @@ describe('forward', () => {
       layer: (i: number) => ({
         promptQueries: Infinity,
         attend: (input: Parameters<ReturnType<NaiveCache['layer']>['attend']>[0]) => {
-          calls.push([i, input.q.shape[1]!, input.more])
+          calls.push([i, input.q.shape[1], input.more])
           return cache.layer(i).attend(input)
         },
       }),
     }
     const progress: number[] = []
     await model.forward(tokens, spy, { chunk: 10, onProgress: ({ done, total }) => progress.push(done / total) })
-    expect(calls).toEqual([[0, 10, true], [0, 10, true], [0, 3, false], [1, 10, true], [1, 10, true], [1, 3, false]])
+    expect(calls).toEqual([
+      [0, 10, true],
+      [0, 10, true],
+      [0, 3, false],
+      [1, 10, true],
+      [1, 10, true],
+      [1, 3, false],
+    ])
     expect(progress.length).toBe(6)
     expect(progress.at(-1)).toBe(1)
   })
@@ -119,7 +131,9 @@ describe('forward', () => {
 
     const controller = new AbortController()
     const stop = model.forward(tokens, new NaiveCache(model.shape), {
-      chunk: 4, signal: controller.signal, onProgress: ({ done }) => done > 30 && controller.abort(),
+      chunk: 4,
+      signal: controller.signal,
+      onProgress: ({ done }) => done > 30 && controller.abort(),
     })
     await expect(stop).rejects.toMatchObject({ name: 'AbortError' })
     const failing = { length: 0, layer: () => ({ promptQueries: Infinity, attend: () => Promise.reject(new Error('no room')) }) }

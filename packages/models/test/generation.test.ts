@@ -12,8 +12,9 @@ import { TINY, tinyWeights } from './helpers/tiny-model.ts'
 describe('sample', () => {
   const logits = Float32Array.from([0, 2, 1, 2, -1])
   const counts = (options: Parameters<typeof sample>[1], draws = 20000): number[] => {
-    const random = createRandom(5), seen = Array.from(logits, () => 0)
-    for (let i = 0; i < draws; i++) seen[sample(logits, options, random)]!++
+    const random = createRandom(5),
+      seen = Array.from(logits, () => 0)
+    for (let i = 0; i < draws; i++) seen[sample(logits, options, random)]++
     return seen.map((n) => n / draws)
   }
   const softmax = (ids: number[], temperature: number): number[] => {
@@ -21,7 +22,7 @@ describe('sample', () => {
     const total = weights.reduce((a, b) => a + b, 0)
     return weights.map((w) => w / total)
   }
-  const close = (a: number[], b: number[]): void => a.forEach((x, i) => expect(Math.abs(x - b[i]!)).toBeLessThan(0.015))
+  const close = (a: number[], b: number[]): void => a.forEach((x, i) => expect(Math.abs(x - b[i])).toBeLessThan(0.015))
 
   test('greedy takes the lowest id of equals', () => {
     expect(sample(logits, {}, () => 0.99)).toBe(1)
@@ -39,27 +40,34 @@ describe('sample', () => {
   })
   test('topP keeps the smallest set that reaches it', () => {
     const p = softmax([0, 1, 2, 3, 4], 1)
-    close(counts({ temperature: 1, topP: p[1]! - 0.001 }), softmax([1], 1))
-    close(counts({ temperature: 1, topP: p[1]! + 0.001 }), softmax([1, 3], 1))
+    close(counts({ temperature: 1, topP: p[1] - 0.001 }), softmax([1], 1))
+    close(counts({ temperature: 1, topP: p[1] + 0.001 }), softmax([1, 3], 1))
     close(counts({ temperature: 1, topP: 0.999 }), softmax([0, 1, 2, 3, 4], 1))
   })
   test('never leaves the nucleus, for any logits', () => {
-    fc.assert(fc.property(
-      fc.array(fc.integer({ min: -80, max: 80 }).map((x) => x / 4), { minLength: 1, maxLength: 60 }),
-      fc.double({ min: 0.05, max: 1, noNaN: true }), fc.integer({ min: 0, max: 70 }), fc.double({ min: 0, max: 0.999999, noNaN: true }),
-      (values, topP, topK, draw) => {
-        const all = Float32Array.from(values)
-        const id = sample(all, { temperature: 1, topP, topK }, () => draw)
-        const before = values.filter((_, i) => all[i]! > all[id]! || (all[i] === all[id] && i < id)).length
-        if (topK) expect(before).toBeLessThan(topK)
-        // Everything strictly likelier has less than topP together.
-        const weight = (x: number): number => Math.exp(x - Math.max(...all))
-        const kept = topK ? [...all].sort((a, b) => b - a).slice(0, topK) : [...all]
-        const total = kept.reduce((s, x) => s + weight(x), 0)
-        const likelier = kept.filter((x) => x > all[id]!).reduce((s, x) => s + weight(x), 0)
-        expect(likelier).toBeLessThan(topP * total + 1e-9)
-      },
-    ))
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.integer({ min: -80, max: 80 }).map((x) => x / 4),
+          { minLength: 1, maxLength: 60 },
+        ),
+        fc.double({ min: 0.05, max: 1, noNaN: true }),
+        fc.integer({ min: 0, max: 70 }),
+        fc.double({ min: 0, max: 0.999999, noNaN: true }),
+        (values, topP, topK, draw) => {
+          const all = Float32Array.from(values)
+          const id = sample(all, { temperature: 1, topP, topK }, () => draw)
+          const before = values.filter((_, i) => all[i] > all[id] || (all[i] === all[id] && i < id)).length
+          if (topK) expect(before).toBeLessThan(topK)
+          // Everything strictly likelier has less than topP together.
+          const weight = (x: number): number => Math.exp(x - Math.max(...all))
+          const kept = topK ? [...all].sort((a, b) => b - a).slice(0, topK) : [...all]
+          const total = kept.reduce((s, x) => s + weight(x), 0)
+          const likelier = kept.filter((x) => x > all[id]).reduce((s, x) => s + weight(x), 0)
+          expect(likelier).toBeLessThan(topP * total + 1e-9)
+        },
+      ),
+    )
   })
   test('refuses NaN', () => {
     expect(() => sample(Float32Array.from([0, NaN]), {}, () => 0)).toThrow(expect.objectContaining({ code: 'NOT_FINITE' }))
@@ -77,7 +85,10 @@ describe('generate', () => {
   })
   afterAll(() => model.dispose())
 
-  const run = async (options: GenerateOptions, cache = new NaiveCache(model.shape)): Promise<{ tokens: number[]; reason: FinishReason }> => {
+  const run = async (
+    options: GenerateOptions,
+    cache = new NaiveCache(model.shape),
+  ): Promise<{ tokens: number[]; reason: FinishReason }> => {
     const tokens: number[] = []
     const steps = generate(model, cache, prompt, options)
     for (;;) {
@@ -101,7 +112,7 @@ describe('generate', () => {
   test('stops at stop tokens, at the last position, at no tokens', async () => {
     const { tokens } = await run({ maxTokens: 12 })
     const at = tokens.findIndex((token, i) => i > 1 && !tokens.slice(0, i).includes(token))
-    expect(await run({ maxTokens: 12, stop: [tokens[at]!] })).toEqual({ tokens: tokens.slice(0, at), reason: 'stop' })
+    expect(await run({ maxTokens: 12, stop: [tokens[at]] })).toEqual({ tokens: tokens.slice(0, at), reason: 'stop' })
     expect((await run({ maxTokens: 0 })).tokens).toEqual([])
     const long = await run({ maxTokens: 1000 })
     expect(long.reason).toBe('context')
@@ -121,12 +132,14 @@ describe('generate', () => {
     const controller = new AbortController()
     const seen: number[] = []
     const steps = generate(model, new NaiveCache(model.shape), prompt, { maxTokens: 50, signal: controller.signal })
-    await expect((async () => {
-      for await (const { token } of steps) {
-        seen.push(token)
-        if (seen.length === 3) controller.abort()
-      }
-    })()).rejects.toMatchObject({ name: 'AbortError' })
+    await expect(
+      (async () => {
+        for await (const { token } of steps) {
+          seen.push(token)
+          if (seen.length === 3) controller.abort()
+        }
+      })(),
+    ).rejects.toMatchObject({ name: 'AbortError' })
     expect(seen.length).toBe(3)
     for await (const _ of generate(model, new NaiveCache(model.shape), prompt, { maxTokens: 50 })) break
     expect(memory().numTensors).toBe(before)

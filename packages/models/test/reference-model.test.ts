@@ -16,7 +16,10 @@ interface Golden {
 }
 
 const folder = new URL('../../reference-model/golden/', import.meta.url)
-const index = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8')) as { top: number; prompts: Record<string, { tokens: number; logitPositions: number[] }> }
+const index = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8')) as {
+  top: number
+  prompts: Record<string, { tokens: number; logitPositions: number[] }>
+}
 const goldens = readGoldens()
 
 let model: LlamaModel, tokenizer: Tokenizer, kernels: Kernels
@@ -34,7 +37,9 @@ describe('logits of the full cache equal those of PyTorch', () => {
   for (const [name, golden] of Object.entries(goldens)) {
     it(`${name}, ${golden.ids.length} tokens: first choice everywhere, values to 1e-3`, async () => {
       const cache = new KvCache(model.shape, { kernels })
-      const n = golden.ids.length, { vocabulary } = model, { top } = index
+      const n = golden.ids.length,
+        { vocabulary } = model,
+        { top } = index
       const logits = await model.forward(golden.ids, cache, { logits: 'all', chunk: 1000 })
       const row = (i: number): Float32Array => logits.subarray(i * vocabulary, (i + 1) * vocabulary)
       const scale = golden.topLogits.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
@@ -45,7 +50,9 @@ describe('logits of the full cache equal those of PyTorch', () => {
       }
       golden.logitPositions.forEach((position, p) => {
         const whole = golden.logits!.subarray(p * vocabulary, (p + 1) * vocabulary)
-        whole.forEach((value, j) => { worst = Math.max(worst, Math.abs(row(position)[j] - value)) })
+        whole.forEach((value, j) => {
+          worst = Math.max(worst, Math.abs(row(position)[j] - value))
+        })
       })
       expect(worst / scale).toBeLessThan(1e-3)
       await cache.dispose()
@@ -74,11 +81,16 @@ function readGoldens(): Record<string, Golden> {
     const [from, to] = header[name].data_offsets
     return [data.slice(from, to), 0, (to - from) / 4]
   }
-  return Object.fromEntries(Object.entries(index.prompts).map(([name, { logitPositions }]) => [name, {
-    ids: new Int32Array(...part(`${name}.ids`)),
-    topIds: new Int32Array(...part(`${name}.top_ids`)),
-    topLogits: new Float32Array(...part(`${name}.top_logits`)),
-    ...(logitPositions.length > 0 && { logits: new Float32Array(...part(`${name}.logits`)) }),
-    logitPositions,
-  }]))
+  return Object.fromEntries(
+    Object.entries(index.prompts).map(([name, { logitPositions }]) => [
+      name,
+      {
+        ids: new Int32Array(...part(`${name}.ids`)),
+        topIds: new Int32Array(...part(`${name}.top_ids`)),
+        topLogits: new Float32Array(...part(`${name}.top_logits`)),
+        ...(logitPositions.length > 0 && { logits: new Float32Array(...part(`${name}.logits`)) }),
+        logitPositions,
+      },
+    ]),
+  )
 }

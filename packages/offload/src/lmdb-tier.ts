@@ -58,8 +58,7 @@ export function lmdbTier(options: LmdbTierOptions = {}): SyncTier {
       // A view into the mapped file, good until the next call.
       const found = tried(`read page ${key} from ${folder}`, () => store.getBinaryFast(key))
       const intact = found?.length === size + CHECKSUM && found.readUInt32BE(size) === sum(key, found.subarray(0, size))
-      if (!found || !intact)
-        throw new TierError(`Page ${key} in ${folder} is damaged: somebody else wrote there, or the disk fails.`)
+      if (!found || !intact) throw new TierError(`Page ${key} in ${folder} is damaged: somebody else wrote there, or the disk fails.`)
       into.set(found.subarray(0, size))
     },
     delete(key) {

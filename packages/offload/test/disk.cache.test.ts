@@ -14,21 +14,25 @@ afterAll(() => {
 })
 
 const preset = (method: string, parts: Parts): Preset => ({ ...parts, method, text: method })
-const packed = (): Preset => preset('packed', {
-  encode: {
-    classes: [{
-      name: 'packed',
-      keys: affine({ bits: 4, axis: 'channel', group: 32 }),
-      values: affine({ bits: 4, axis: 'token', group: 32 }),
-    }],
-    flush: { keys: { keep: 0, step: 32 }, values: { keep: 32, step: 1 } },
-  },
-})
+const packed = (): Preset =>
+  preset('packed', {
+    encode: {
+      classes: [
+        {
+          name: 'packed',
+          keys: affine({ bits: 4, axis: 'channel', group: 32 }),
+          values: affine({ bits: 4, axis: 'token', group: 32 }),
+        },
+      ],
+      flush: { keys: { keep: 0, step: 32 }, values: { keep: 32, step: 1 } },
+    },
+  })
 /** Keeps the newest rows, in prefill and decode. */
-const recent = (tokens: number): Preset => preset('recent', {
-  score: { needs: {}, moments: ['prefill', 'decode'], score: (_, head) => Float32Array.from(head.positions) },
-  budget: { size: { tokens }, allocate: (seen) => seen.map(({ rows }) => rows.map(() => tokens)) },
-})
+const recent = (tokens: number): Preset =>
+  preset('recent', {
+    score: { needs: {}, moments: ['prefill', 'decode'], score: (_, head) => Float32Array.from(head.positions) },
+    budget: { size: { tokens }, allocate: (seen) => seen.map(({ rows }) => rows.map(() => tokens)) },
+  })
 
 const on = (params: Parameters<typeof disk>[0] = {}): Preset => disk({ path: folder, ...params })
 testMethod('disk', () => [on({ resident: 16 })], { describe, it })
@@ -51,8 +55,11 @@ function open(...presets: Preset[]): { cache: KvCache; feed: (n: number) => Prom
   const random = createRandom(7)
   const cache = new KvCache(SHAPE, { policy: compose(...presets), kernels: referenceKernels(ownHeap()) })
   caches.add(cache)
-  const tensor = (heads: number, n: number): ArrayTensor =>
-    ({ shape: [heads, n, 32], dtype: 'float32', data: Float32Array.from({ length: heads * n * 32 }, () => random() * 4 - 2) })
+  const tensor = (heads: number, n: number): ArrayTensor => ({
+    shape: [heads, n, 32],
+    dtype: 'float32',
+    data: Float32Array.from({ length: heads * n * 32 }, () => random() * 4 - 2),
+  })
   return {
     cache,
     async feed(n) {
@@ -66,7 +73,11 @@ function open(...presets: Preset[]): { cache: KvCache; feed: (n: number) => Prom
 }
 
 describe('disk, in a cache', () => {
-  for (const [name, others] of [['raw', []], ['packed', [packed()]], ['rows leaving', [recent(150)]]] as const) {
+  for (const [name, others] of [
+    ['raw', []],
+    ['packed', [packed()]],
+    ['rows leaving', [recent(150)]],
+  ] as const) {
     it(`gives what memory gives (${name}), to rounding, and holds the rest elsewhere`, async () => {
       const away = open(on({ resident: 64 }), ...others)
       const near = open(...others)
@@ -120,8 +131,8 @@ describe('disk, in a cache', () => {
 
   it('two caches may use one folder', async () => {
     const [one, two] = [open(on({ resident: 0 })), open(on({ resident: 0 }))]
-    const a = [...await one.feed(100), ...await one.feed(1)]
-    const b = [...await two.feed(100), ...await two.feed(1)]
+    const a = [...(await one.feed(100)), ...(await one.feed(1))]
+    const b = [...(await two.feed(100)), ...(await two.feed(1))]
     expect(fs.readdirSync(folder)).toHaveLength(2)
     a.forEach(({ data }, i) => expect(data).toEqual(b[i].data))
     await close(one.cache)

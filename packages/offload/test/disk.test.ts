@@ -16,9 +16,11 @@ describe('disk', () => {
   })
 
   it('lets a page leave once `resident` newer rows are there', () => {
-    fc.assert(fc.property(fc.nat(10_000), fc.nat(10_000), (resident, newer) => {
-      expect(placer({ resident }).leaves(page(newer))).toBe(newer >= resident)
-    }))
+    fc.assert(
+      fc.property(fc.nat(10_000), fc.nat(10_000), (resident, newer) => {
+        expect(placer({ resident }).leaves(page(newer))).toBe(newer >= resident)
+      }),
+    )
     expect(placer().leaves(page(127))).toBe(false)
     expect(placer().leaves(page(128))).toBe(true)
   })

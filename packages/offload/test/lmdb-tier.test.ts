@@ -8,13 +8,18 @@ import { testTier } from './test-tier.ts'
 
 const parent = fs.mkdtempSync(path.join(os.tmpdir(), 'lmdb-tier-test-'))
 const openFiles = (): string[] =>
-  process.platform !== 'linux' ? [] : fs.readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [fs.readlinkSync(`/proc/self/fd/${fd}`)]
-    } catch {
-      return []
-    }
-  }).filter((file) => file.startsWith(parent))
+  process.platform !== 'linux'
+    ? []
+    : fs
+        .readdirSync('/proc/self/fd')
+        .flatMap((fd) => {
+          try {
+            return [fs.readlinkSync(`/proc/self/fd/${fd}`)]
+          } catch {
+            return []
+          }
+        })
+        .filter((file) => file.startsWith(parent))
 
 afterAll(() => fs.rmSync(parent, { recursive: true }))
 

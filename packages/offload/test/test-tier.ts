@@ -9,8 +9,7 @@ export interface TierUnderTest {
   traces?: () => string[]
 }
 
-const page = (length: number, seed: number): Uint8Array =>
-  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 255)
+const page = (length: number, seed: number): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7 + (i >> 8)) & 255)
 
 /** What every tier must do. Call it in the tier's test, then add what is special about it. */
 export function testTier(name: string, { make, traces = () => [] }: TierUnderTest): void {
@@ -94,11 +93,13 @@ export function testTier(name: string, { make, traces = () => [] }: TierUnderTes
     })
 
     it('does many things at once', async () => {
-      await Promise.all(Array.from({ length: 200 }, async (_, key) => {
-        await tier.put(key, page(500 + key, key))
-        expect(await get(key, 500 + key)).toEqual(page(500 + key, key))
-        if (key % 2) await tier.delete(key)
-      }))
+      await Promise.all(
+        Array.from({ length: 200 }, async (_, key) => {
+          await tier.put(key, page(500 + key, key))
+          expect(await get(key, 500 + key)).toEqual(page(500 + key, key))
+          if (key % 2) await tier.delete(key)
+        }),
+      )
       expect(await get(198, 698)).toEqual(page(698, 198))
       await expect(async () => tier.get(199, new Uint8Array(699))).rejects.toThrow(TierError)
     })

@@ -10,7 +10,9 @@ const params: z.ZodObject<{
 }> = z
   .object({
     bits: z.literal([2, 4, 8]).default(2).describe('bits per number, of keys and values'),
-    group: z.literal([16, 32, 64]).optional()
+    group: z
+      .literal([16, 32, 64])
+      .optional()
       .describe('numbers that share a scale; divides residual and headDim; default: 64 tokens of a key channel, 32 channels of a value'),
     residual: z.number().int().min(16).default(128).describe('newest rows that stay unpacked; a multiple of group'),
   })

@@ -20,8 +20,9 @@ function pair(params: Params, seed = 1) {
     dtype: 'float32',
     data: Float32Array.from({ length: heads * n * HEAD_DIM }, () => random() * 4 - 2),
   })
-  const [cache, full] = [compose(kivi(params)), compose()]
-    .map((policy) => new KvCache(SHAPE, { policy, kernels: referenceKernels(ownHeap()) }))
+  const [cache, full] = [compose(kivi(params)), compose()].map(
+    (policy) => new KvCache(SHAPE, { policy, kernels: referenceKernels(ownHeap()) }),
+  )
   return {
     ledger: (): Ledger => cache.ledger(),
     async attend(n: number, more = false): Promise<{ error: number; exact: boolean }> {
@@ -51,15 +52,20 @@ describe('kivi, in a cache', () => {
 
   it('holds packed and unpacked rows as the paper does', async () => {
     // [prompt, keys packed, values packed]
-    for (const [length, keys, values] of [[100, 0, 0], [128, 128, 0], [130, 128, 2], [300, 256, 172]]) {
+    for (const [length, keys, values] of [
+      [100, 0, 0],
+      [128, 128, 0],
+      [130, 128, 2],
+      [300, 256, 172],
+    ]) {
       const one = pair({ group: 32 })
       await one.attend(length)
       const { scales } = one.ledger()
       const perKeyPage = HEAD_DIM * 4
-      const room = (rows: number): number => rows === 0 ? 0 : Math.ceil(rows / 8) * 8
-      const perValue = HEAD_DIM / 32 * 4
-      expect(scales - perKeyPage * keys / 32).toBeGreaterThanOrEqual(perValue * values)
-      expect(scales - perKeyPage * keys / 32).toBeLessThanOrEqual(perValue * Math.max(room(values), Math.ceil(values / 64) * 64))
+      const room = (rows: number): number => (rows === 0 ? 0 : Math.ceil(rows / 8) * 8)
+      const perValue = (HEAD_DIM / 32) * 4
+      expect(scales - (perKeyPage * keys) / 32).toBeGreaterThanOrEqual(perValue * values)
+      expect(scales - (perKeyPage * keys) / 32).toBeLessThanOrEqual(perValue * Math.max(room(values), Math.ceil(values / 64) * 64))
       await one.dispose()
     }
   })
@@ -81,8 +87,11 @@ describe('kivi, in a cache', () => {
 
   it('takes at most 1/8 of float32 at 4,096 tokens and after', async () => {
     const cache = new KvCache(SHAPE, { policy: compose(kivi()) })
-    const zeros = (heads: number, n: number): ArrayTensor =>
-      ({ shape: [heads, n, HEAD_DIM], dtype: 'float32', data: new Float32Array(heads * n * HEAD_DIM) })
+    const zeros = (heads: number, n: number): ArrayTensor => ({
+      shape: [heads, n, HEAD_DIM],
+      dtype: 'float32',
+      data: new Float32Array(heads * n * HEAD_DIM),
+    })
     const attend = (n: number, more: boolean) => cache.layer(0).attend({ q: zeros(2, n), k: zeros(1, n), v: zeros(1, n), more })
     for (let at = 0; at < 4096; at += 128) await attend(128, at < 3968)
     expect(cache.ledger().bytes).toBeLessThan(cache.ledger().fullF32Bytes / 8)

@@ -28,14 +28,14 @@ function pack(kernels: Kernels, codec: Codec, x: Float32Array, headDim: number):
   kernels.quantize(from, rows, headDim, layout, page, rows)
   kernels.dequantize(page, rows, layout, 0, rows, headDim, from)
   const decoded = heap.f32.slice(from / 4, from / 4 + x.length)
-  const rowBytes = headDim * layout.bits / 8
+  const rowBytes = (headDim * layout.bits) / 8
   const codes = Int32Array.from(x, (_, i) => {
     const channel = i % headDim
-    const byte = heap.u8[page + Math.floor(i / headDim) * rowBytes + channel % rowBytes]
-    return byte >> Math.floor(channel / rowBytes) * layout.bits & (1 << layout.bits) - 1
+    const byte = heap.u8[page + Math.floor(i / headDim) * rowBytes + (channel % rowBytes)]
+    return (byte >> (Math.floor(channel / rowBytes) * layout.bits)) & ((1 << layout.bits) - 1)
   })
   const count = layout.axis === 'channel' ? headDim : x.length / layout.group
-  const halves = page + rows * rowBytes >> 1
+  const halves = (page + rows * rowBytes) >> 1
   const scales = Float32Array.from(heap.u16.subarray(halves, halves + count), fromHalf)
   const minima = Float32Array.from(heap.u16.subarray(halves + count, halves + 2 * count), fromHalf)
   heap.free(from)
@@ -71,7 +71,7 @@ describe('kivi, against the authors’ code', () => {
       const pageRows = isKey ? group : TOKENS
       const levels = (1 << bits) - 1
       const [q, scale, mn, dequant] = ['q', 'scale', 'mn', 'dequant'].map((role) => tensor(outputs[role]).data)
-      for (let page = 0; page < HEADS * TOKENS / pageRows; page++) {
+      for (let page = 0; page < (HEADS * TOKENS) / pageRows; page++) {
         const size = pageRows * DIM
         const got = pack(kernels, codec, x.subarray(page * size, (page + 1) * size), DIM)
         const groups = got.scales.length
@@ -124,17 +124,22 @@ describe('kivi, by hand', () => {
       return rows
     }
     const tails = [100, 128, 130, 300].map((length) => [tail(flush.keys, length), tail(flush.values, length)])
-    expect(tails).toEqual([[100, 100], [0, 128], [2, 128], [44, 128]])
+    expect(tails).toEqual([
+      [100, 100],
+      [0, 128],
+      [2, 128],
+      [44, 128],
+    ])
   })
 
   it('takes less than 1/8 of float32 at 4,096 rows of 64, also with the fullest tails', () => {
     const bytes = (params: Params, rows: number, keyTail: number): number => {
       const [{ keys, values }] = encoder(params).classes
-      const perRow = (codec: Codec, packed: number): number => codec.bytes(64, 64) / 64 * packed
+      const perRow = (codec: Codec, packed: number): number => (codec.bytes(64, 64) / 64) * packed
       const keyPage = keys.bytes(keys.pageRows(64), 64) / keys.pageRows(64)
       return keyPage * (rows - keyTail) + perRow(values, rows - 128) + (keyTail + 128) * 256 + 4 * rows
     }
-    const eighth = 4096 * 512 / 8
+    const eighth = (4096 * 512) / 8
     expect(bytes({}, 4096, 0)).toBeLessThan(0.88 * eighth)
     expect(bytes({}, 4096, 127)).toBeLessThan(0.99 * eighth)
     expect(bytes({ group: 32 }, 4096, 0)).toBeLessThan(eighth)
@@ -147,7 +152,14 @@ describe('kivi, by hand', () => {
       return [(keys.layout as Affine).group, (values.layout as Affine).group]
     }
     const residuals = [128, 64, 32, 96, 16, 48]
-    expect(residuals.map((residual) => groups({ residual }))).toEqual([[64, 32], [64, 32], [32, 32], [32, 32], [16, 16], [16, 16]])
+    expect(residuals.map((residual) => groups({ residual }))).toEqual([
+      [64, 32],
+      [64, 32],
+      [32, 32],
+      [32, 32],
+      [16, 16],
+      [16, 16],
+    ])
     expect(groups({})).toEqual([64, 32])
     expect(groups({ group: 16 })).toEqual([16, 16])
     expect(groups({ group: 64 })).toEqual([64, 64])
@@ -176,29 +188,34 @@ describe('kivi, on random rows', () => {
       count: fc.integer({ min: 1, max: 64 }),
       base: fc.array(number, { minLength: 7, maxLength: 97 }),
     })
-    fc.assert(fc.property(settings, ({ bits, group, isKey, count, base }) => {
-      const headDim = 64
-      const [{ keys, values }] = encoder({ bits, group }).classes
-      const rows = isKey ? Math.min(count, group) : count
-      const x = Float32Array.from({ length: rows * headDim }, (_, i) => base[i * 7 % base.length])
-      const got = pack(kernels, isKey ? keys : values, x, headDim)
-      const groupOf = (i: number): number => isKey ? i % headDim : Math.floor(i / group)
-      const levels = (1 << bits) - 1
-      for (let i = 0; i < x.length; i++) {
-        const scale = got.scales[groupOf(i)]
-        const minimum = got.minima[groupOf(i)]
-        const slack = 2 ** -11 * (levels * scale + Math.abs(minimum)) + 2 ** -24 * levels + 1e-4
-        expect(Math.abs(got.decoded[i] - x[i])).toBeLessThanOrEqual(scale / 2 * (1 + 2 ** -10) + slack)
-      }
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(settings, ({ bits, group, isKey, count, base }) => {
+        const headDim = 64
+        const [{ keys, values }] = encoder({ bits, group }).classes
+        const rows = isKey ? Math.min(count, group) : count
+        const x = Float32Array.from({ length: rows * headDim }, (_, i) => base[(i * 7) % base.length])
+        const got = pack(kernels, isKey ? keys : values, x, headDim)
+        const groupOf = (i: number): number => (isKey ? i % headDim : Math.floor(i / group))
+        const levels = (1 << bits) - 1
+        for (let i = 0; i < x.length; i++) {
+          const scale = got.scales[groupOf(i)]
+          const minimum = got.minima[groupOf(i)]
+          const slack = 2 ** -11 * (levels * scale + Math.abs(minimum)) + 2 ** -24 * levels + 1e-4
+          expect(Math.abs(got.decoded[i] - x[i])).toBeLessThanOrEqual((scale / 2) * (1 + 2 ** -10) + slack)
+        }
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('takes the bytes that its codec says', () => {
-    fc.assert(fc.property(fc.constantFrom(2 as const, 4 as const, 8 as const), fc.constantFrom(64, 128, 256), (bits, headDim) => {
-      const [{ keys, values }] = encoder({ bits }).classes
-      expect(keys.bytes(64, headDim)).toBe(headDim * (64 * bits / 8 + 4))
-      expect(values.bytes(64, headDim)).toBe(64 * (headDim * bits / 8 + headDim / 32 * 4))
-      expect(keys.bytes(64, headDim)).toBe(layoutBytes(keys.layout as Layout, headDim, 64))
-    }))
+    fc.assert(
+      fc.property(fc.constantFrom(2 as const, 4 as const, 8 as const), fc.constantFrom(64, 128, 256), (bits, headDim) => {
+        const [{ keys, values }] = encoder({ bits }).classes
+        expect(keys.bytes(64, headDim)).toBe(headDim * ((64 * bits) / 8 + 4))
+        expect(values.bytes(64, headDim)).toBe(64 * ((headDim * bits) / 8 + (headDim / 32) * 4))
+        expect(keys.bytes(64, headDim)).toBe(layoutBytes(keys.layout as Layout, headDim, 64))
+      }),
+    )
   })
 })

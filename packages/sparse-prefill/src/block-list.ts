@@ -46,10 +46,11 @@ export function blockList(grid: BlockGrid, choose: (head: number, chosen: Chosen
     lastBlock,
     pair,
     column: (c) => each((r) => pair(r, c)),
-    diagonal: (offset) => each((r) => {
-      pair(r, firstBlock(r) - offset)
-      pair(r, lastBlock(r) - offset)
-    }),
+    diagonal: (offset) =>
+      each((r) => {
+        pair(r, firstBlock(r) - offset)
+        pair(r, lastBlock(r) - offset)
+      }),
   }
   const indices: number[] = []
   for (let head = 0; head < group; head++) {

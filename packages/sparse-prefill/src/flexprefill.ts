@@ -59,7 +59,9 @@ export const flexprefill: Method<typeof params> = defineMethod({
 
 /** The blocks of one KV head's query heads, or undefined for dense. `report` is called once per query head, in order. */
 export function flexPrefillBlocks(
-  view: PrefillView, options: z.output<typeof params>, report?: (pattern: HeadPattern) => void,
+  view: PrefillView,
+  options: z.output<typeof params>,
+  report?: (pattern: HeadPattern) => void,
 ): BlockList | undefined {
   const { block, gamma, tau, minBudget, maxBudget } = options
   const { group, count, rows, headDim } = view
@@ -91,7 +93,7 @@ export function flexPrefillBlocks(
     const queryAware = divergence < tau
     report?.({ divergence, queryAware, coverVertical, coverSlash })
 
-    const lines = (cover: number): number => queryAware ? Math.min(least, blocks) : clamp(Math.floor(cover / 128) + 1)
+    const lines = (cover: number): number => (queryAware ? Math.min(least, blocks) : clamp(Math.floor(cover / 128) + 1))
     columns[0] = Infinity
     diagonals[blocks - 1] = Infinity
     for (const column of topIndices(columns, lines(coverVertical))) chosen.column(column)

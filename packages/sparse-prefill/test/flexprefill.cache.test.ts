@@ -32,15 +32,20 @@ describe('flexprefill, in a cache', () => {
       const params = { block: 16 as const, gamma: 0.5, minBudget: 16 }
       const preset = flexprefill(params)
       const seen: { view: PrefillView; list: ReturnType<NonNullable<Preset['attention']>['blocks']> }[] = []
-      const spy: Preset = { ...preset, attention: { blocks: (view) => {
-        const copy = prefillView(view.queries.slice(), view.keys(), view.group, view.headDim)
-        const list = preset.attention?.blocks(view)
-        // The cache's logits are those of the view made by hand.
-        const [ours, theirs] = [view.lastLogits(16), copy.lastLogits(16)]
-        ours.forEach((x, i) => x === theirs[i] || expect(x).toBeCloseTo(theirs[i], 4))
-        seen.push({ view: copy, list })
-        return list
-      } } }
+      const spy: Preset = {
+        ...preset,
+        attention: {
+          blocks: (view) => {
+            const copy = prefillView(view.queries.slice(), view.keys(), view.group, view.headDim)
+            const list = preset.attention?.blocks(view)
+            // The cache's logits are those of the view made by hand.
+            const [ours, theirs] = [view.lastLogits(16), copy.lastLogits(16)]
+            ours.forEach((x, i) => x === theirs[i] || expect(x).toBeCloseTo(theirs[i], 4))
+            seen.push({ view: copy, list })
+            return list
+          },
+        },
+      }
       const got = await outputs(spy, chunks)
       expect(seen).toHaveLength(chunks.length * 2)
       expect(seen.some(({ list }) => list)).toBe(true)
@@ -50,8 +55,9 @@ describe('flexprefill, in a cache', () => {
           const { view, list } = seen[chunk * 2 + head]
           expect([view.count, view.rows]).toEqual([n, before + n])
           if (list) expect(pairsOf(list, 2).flat().length).toBeLessThan(2 * Math.ceil(n / 16) * Math.ceil(view.rows / 16))
-          const values = Float32Array.from(chunks.slice(0, chunk + 1).flatMap((m, i) =>
-            [...tensor(2, m, i * 3 + 2).data.subarray(head * m * 16, (head + 1) * m * 16)]))
+          const values = Float32Array.from(
+            chunks.slice(0, chunk + 1).flatMap((m, i) => [...tensor(2, m, i * 3 + 2).data.subarray(head * m * 16, (head + 1) * m * 16)]),
+          )
           const expected = attention(view, values, list)
           const part = got[chunk].subarray(head * 2 * n * 16, (head + 1) * 2 * n * 16)
           part.forEach((x, i) => Math.abs(x - expected[i]) < 1e-5 || expect(x).toBeCloseTo(expected[i], 5))

@@ -14,7 +14,7 @@ function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: number, a
 /** One head of [1][tokens][heads][headDim]. */
 function headOf({ shape, data }: GoldenTensor, head: number): Float32Array {
   const [, tokens, heads, dim] = shape
-  return Float32Array.from({ length: tokens * dim }, (_, i) => data[(Math.floor(i / dim) * heads + head) * dim + i % dim])
+  return Float32Array.from({ length: tokens * dim }, (_, i) => data[(Math.floor(i / dim) * heads + head) * dim + (i % dim)])
 }
 
 function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => GoldenTensor): void {
@@ -26,8 +26,9 @@ function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => 
   const block = args['block_size'] as 16 | 32
   const count = Math.ceil(tokens / block)
   for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
-    const heads = Array.from({ length: queryHeads }, (_, h) => h)
-      .filter((h) => (args['gqa_interleave'] ? h % kvHeads : Math.floor(h / (queryHeads / kvHeads))) === kvHead)
+    const heads = Array.from({ length: queryHeads }, (_, h) => h).filter(
+      (h) => (args['gqa_interleave'] ? h % kvHeads : Math.floor(h / (queryHeads / kvHeads))) === kvHead,
+    )
     const queries = Float32Array.from(heads.flatMap((h) => [...headOf(q, h)]))
     const view = prefillView(queries, headOf(k, kvHead), heads.length, headDim)
     const patterns: HeadPattern[] = []
@@ -35,8 +36,8 @@ function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => 
       block,
       gamma: args['gamma'],
       tau: args['tau'],
-      minBudget: args['min_budget_blocks'] as number * block,
-      maxBudget: args['max_budget_blocks'] as number * block,
+      minBudget: (args['min_budget_blocks'] as number) * block,
+      maxBudget: (args['max_budget_blocks'] as number) * block,
     })
     const list = flexPrefillBlocks(view, options, (pattern) => patterns.push(pattern))
     if (!list) throw new Error('dense')

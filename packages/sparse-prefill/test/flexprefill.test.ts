@@ -25,7 +25,10 @@ function randomView({ rows, count = rows, group = 1, spread = 1 }: Shape, seed =
 
 describe('flexprefill, by hand', () => {
   it('sums columns and diagonals', () => {
-    const shares = [[0.5, 0.3, 0.2, 0], [0.1, 0.2, 0.3, 0.4]]
+    const shares = [
+      [0.5, 0.3, 0.2, 0],
+      [0.1, 0.2, 0.3, 0.4],
+    ]
     const { vertical, slash } = lastBlockAttention(Float32Array.from(shares.flat(), Math.log), 2, 4)
     const round = (x: number): number => Math.round(x * 1e6) / 1e6
     expect([...vertical].map(round)).toEqual([0.3, 0.25, 0.25, 0.2])
@@ -125,52 +128,61 @@ describe('flexprefill, on random views', () => {
   })
 
   it('gives every query its own block and the first one, nothing later, ascending; head by head as alone', () => {
-    fc.assert(fc.property(views, settings, (shape, params) => {
-      const view = build(shape)
-      const { group, count, rows, headDim } = view
-      const list = attend({ block: 16, ...params }).blocks(view)
-      if (!list) {
-        expect(rows).toBeLessThanOrEqual(64)
-        return
-      }
-      expect(list.offsets).toHaveLength(group * (Math.ceil(count / 16) + 1))
-      expect(list.offsets[0]).toBe(0)
-      expect(list.offsets.at(-1)).toBe(list.indices.length)
-      pairsOf(list, group).forEach((pairs, head) => {
-        const listed = new Set(pairs.map(([r, c]) => r * 1000 + c))
-        for (let i = 0; i < count; i++) {
-          const r = Math.floor(i / 16)
-          expect(listed.has(r * 1000)).toBe(true)
-          expect(listed.has(r * 1000 + Math.floor((rows - count + i) / 16))).toBe(true)
+    fc.assert(
+      fc.property(views, settings, (shape, params) => {
+        const view = build(shape)
+        const { group, count, rows, headDim } = view
+        const list = attend({ block: 16, ...params }).blocks(view)
+        if (!list) {
+          expect(rows).toBeLessThanOrEqual(64)
+          return
         }
-        for (const [r, c] of pairs) expect(c * 16).toBeLessThanOrEqual(rows - count + Math.min(count, r * 16 + 16) - 1)
-        const keys = pairs.map(([r, c]) => r * 1000 + c)
-        expect(keys).toEqual([...new Set(keys)].sort((a, b) => a - b))
-        const queries = view.queries.slice(head * count * headDim, (head + 1) * count * headDim)
-        const alone = attend({ block: 16, ...params }).blocks(prefillView(queries, view.keys(), 1, headDim))
-        expect(pairsOf(alone as typeof list, 1)[0]).toEqual(pairs)
-      })
-    }), { numRuns: 60 })
+        expect(list.offsets).toHaveLength(group * (Math.ceil(count / 16) + 1))
+        expect(list.offsets[0]).toBe(0)
+        expect(list.offsets.at(-1)).toBe(list.indices.length)
+        pairsOf(list, group).forEach((pairs, head) => {
+          const listed = new Set(pairs.map(([r, c]) => r * 1000 + c))
+          for (let i = 0; i < count; i++) {
+            const r = Math.floor(i / 16)
+            expect(listed.has(r * 1000)).toBe(true)
+            expect(listed.has(r * 1000 + Math.floor((rows - count + i) / 16))).toBe(true)
+          }
+          for (const [r, c] of pairs) expect(c * 16).toBeLessThanOrEqual(rows - count + Math.min(count, r * 16 + 16) - 1)
+          const keys = pairs.map(([r, c]) => r * 1000 + c)
+          expect(keys).toEqual([...new Set(keys)].sort((a, b) => a - b))
+          const queries = view.queries.slice(head * count * headDim, (head + 1) * count * headDim)
+          const alone = attend({ block: 16, ...params }).blocks(prefillView(queries, view.keys(), 1, headDim))
+          expect(pairsOf(alone as typeof list, 1)[0]).toEqual(pairs)
+        })
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('spreads all attention over columns and over diagonals', () => {
-    fc.assert(fc.property(views, (shape) => {
-      const view = build(shape)
-      const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)
-      const { vertical, slash } = lastBlockAttention(view.lastLogits(16).subarray(0, 16 * view.rows), 16, view.rows)
-      expect(sum(vertical)).toBeCloseTo(1, 9)
-      expect(sum(slash)).toBeCloseTo(1, 9)
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(views, (shape) => {
+        const view = build(shape)
+        const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0)
+        const { vertical, slash } = lastBlockAttention(view.lastLogits(16).subarray(0, 16 * view.rows), 16, view.rows)
+        expect(sum(vertical)).toBeCloseTo(1, 9)
+        expect(sum(slash)).toBeCloseTo(1, 9)
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('looks at no fewer blocks with a larger gamma or minBudget', () => {
     const count = (view: PrefillView, params: Params): number => attend({ block: 16, ...params }).blocks(view)?.indices.length ?? Infinity
     const more = fc.record({ gamma: fc.double({ min: 0, max: 1, noNaN: true }), rows: fc.nat(60) })
-    fc.assert(fc.property(views, settings, more, (shape, { gamma, tau, minBudget }, add) => {
-      const view = build(shape)
-      const rich = count(view, { gamma: gamma + add.gamma, tau, minBudget: minBudget + add.rows })
-      expect(rich).toBeGreaterThanOrEqual(count(view, { gamma, tau, minBudget }))
-    }), { numRuns: 60 })
+    fc.assert(
+      fc.property(views, settings, more, (shape, { gamma, tau, minBudget }, add) => {
+        const view = build(shape)
+        const rich = count(view, { gamma: gamma + add.gamma, tau, minBudget: minBudget + add.rows })
+        expect(rich).toBeGreaterThanOrEqual(count(view, { gamma, tau, minBudget }))
+      }),
+      { numRuns: 60 },
+    )
   })
 
   it('is dense attention with gamma above 1: whole prompts by their lines, heads of any chunk block by block', () => {
@@ -185,16 +197,22 @@ describe('flexprefill, on random views', () => {
         }
         expect(pairs).toHaveLength(all)
       }
-      const values = Float32Array.from(view.keys(), (x, i) => x + i % 5)
+      const values = Float32Array.from(view.keys(), (x, i) => x + (i % 5))
       const sparse = attention(view, values, list)
       attention(view, values).forEach((y, i) => expect(sparse[i]).toBeCloseTo(y, 9))
     }
-    fc.assert(fc.property(fc.integer({ min: 257, max: 400 }), fc.nat(), (rows, seed) => {
-      isDense(randomView({ rows }, seed), { tau: 0 })
-    }), { numRuns: 5 })
-    fc.assert(fc.property(views, (shape) => {
-      // Even heads only: where a share underflows, a head falls back to lines.
-      isDense(build({ ...shape, rows: shape.rows + 32, spread: 0.2 }), { block: 16, tau: 1 })
-    }), { numRuns: 10 })
+    fc.assert(
+      fc.property(fc.integer({ min: 257, max: 400 }), fc.nat(), (rows, seed) => {
+        isDense(randomView({ rows }, seed), { tau: 0 })
+      }),
+      { numRuns: 5 },
+    )
+    fc.assert(
+      fc.property(views, (shape) => {
+        // Even heads only: where a share underflows, a head falls back to lines.
+        isDense(build({ ...shape, rows: shape.rows + 32, spread: 0.2 }), { block: 16, tau: 1 })
+      }),
+      { numRuns: 10 },
+    )
   })
 })

@@ -11,13 +11,19 @@ export function prefillView(queries: Float32Array, keys: Float32Array, group: nu
     return sum / Math.sqrt(headDim)
   }
   return {
-    layer: 0, head: 0, group, count, rows, headDim, queries,
+    layer: 0,
+    head: 0,
+    group,
+    count,
+    rows,
+    headDim,
+    queries,
     keys: () => keys,
     lastLogits(window) {
       const logits = new Float32Array(group * window * rows)
       for (let at = 0; at < logits.length; at++) {
         const i = Math.floor(at / rows)
-        logits[at] = logit(Math.floor(i / window), count - window + i % window, at % rows)
+        logits[at] = logit(Math.floor(i / window), count - window + (i % window), at % rows)
       }
       return logits
     },
@@ -30,7 +36,8 @@ export function pairsOf(list: BlockList, group: number): [number, number][][] {
   return Array.from({ length: group }, (_, head) => {
     const offsets = list.offsets.subarray(head * perHead, (head + 1) * perHead)
     return Array.from({ length: perHead - 1 }, (_, r) =>
-      [...list.indices.subarray(offsets[r], offsets[r + 1])].map((c): [number, number] => [r, c])).flat()
+      [...list.indices.subarray(offsets[r], offsets[r + 1])].map((c): [number, number] => [r, c]),
+    ).flat()
   })
 }
 
@@ -53,7 +60,7 @@ export function attention(view: PrefillView, values: Float32Array, list?: BlockL
     const shares = logits.map((logit) => Math.exp(logit - max))
     const sum = shares.reduce((x, y) => x + y)
     for (let j = 0; j < rows; j++) {
-      for (let c = 0; c < headDim; c++) out[at * headDim + c] += shares[j] / sum * values[j * headDim + c]
+      for (let c = 0; c < headDim; c++) out[at * headDim + c] += (shares[j] / sum) * values[j * headDim + c]
     }
   }
   return out

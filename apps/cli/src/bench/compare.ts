@@ -14,7 +14,11 @@ export interface BenchRow {
 
 /** Runs both sides in turn, `rounds` times after one warm-up, and compares their medians: what disturbs the machine disturbs both. */
 export async function compare(
-  name: string, goal: number, rounds: number, ours: () => Promise<unknown>, other: () => Promise<unknown>,
+  name: string,
+  goal: number,
+  rounds: number,
+  ours: () => Promise<unknown>,
+  other: () => Promise<unknown>,
 ): Promise<BenchRow> {
   const times: [number[], number[]] = [[], []]
   for (let round = -1; round < rounds; round++) {

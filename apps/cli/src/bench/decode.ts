@@ -11,9 +11,21 @@ export async function benchDecode(loaded: Loaded, rows: number): Promise<BenchRo
   const raw = await filled(loaded, registry.policy('full'), rows)
   const results: BenchRow[] = []
   const shown = rows.toLocaleString('en')
-  for (const [bits, goal] of [[8, 1], [4, 1], [2, 1]]) {
+  for (const [bits, goal] of [
+    [8, 1],
+    [4, 1],
+    [2, 1],
+  ]) {
     const packed = await filled(loaded, registry.policy(`kivi(bits=${bits})`), rows)
-    results.push(await compare(`decode attention, ${shown} rows: ${bits} bits against float32`, goal, ROUNDS, () => step(loaded, packed), () => step(loaded, raw)))
+    results.push(
+      await compare(
+        `decode attention, ${shown} rows: ${bits} bits against float32`,
+        goal,
+        ROUNDS,
+        () => step(loaded, packed),
+        () => step(loaded, raw),
+      ),
+    )
     await packed.dispose()
   }
   results.push(await againstTfjs(loaded, raw, rows))
@@ -51,7 +63,13 @@ async function againstTfjs(loaded: Loaded, raw: KvCache, rows: number): Promise<
       out.dispose()
     }
   }
-  const row = await compare(`decode attention, ${rows.toLocaleString('en')} rows: the cache against tfjs operations on tensors`, 0.5, ROUNDS, () => step(loaded, raw), operations)
+  const row = await compare(
+    `decode attention, ${rows.toLocaleString('en')} rows: the cache against tfjs operations on tensors`,
+    0.5,
+    ROUNDS,
+    () => step(loaded, raw),
+    operations,
+  )
   dispose([q, ...stored.flat()])
   return row
 }

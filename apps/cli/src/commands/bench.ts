@@ -9,9 +9,12 @@ import { startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
 
 export function benchCommand(program: Command): void {
-  program.command('bench')
+  program
+    .command('bench')
     .summary('measure speed, both sides in one process')
-    .description('Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations, prefill against its matrix products. Both sides run in turn in one process; times are medians.')
+    .description(
+      'Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations, prefill against its matrix products. Both sides run in turn in one process; times are medians.',
+    )
     .option('-m, --model <model>', 'whose shape and weights to measure', REFERENCE)
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  kvfold bench')
@@ -30,9 +33,19 @@ async function bench({ model, json = false }: { model: string; json?: boolean })
   const machine = { cpu: cpu?.model ?? 'unknown', cores: cpus().length, node: process.version, kernels: loaded.kernels.name }
   if (json) console.log(JSON.stringify({ machine, rows }))
   else {
-    console.log(table(['', 'ours', 'other', 'ratio', 'goal'], rows.map((row) => [
-      row.name, `${significant(row.ours)} ms`, `${significant(row.other)} ms`, row.ratio.toFixed(2), row.pass ? pc.green(`<= ${row.goal}`) : pc.red(`<= ${row.goal}`),
-    ]), [1, 2, 3]))
+    console.log(
+      table(
+        ['', 'ours', 'other', 'ratio', 'goal'],
+        rows.map((row) => [
+          row.name,
+          `${significant(row.ours)} ms`,
+          `${significant(row.other)} ms`,
+          row.ratio.toFixed(2),
+          row.pass ? pc.green(`<= ${row.goal}`) : pc.red(`<= ${row.goal}`),
+        ]),
+        [1, 2, 3],
+      ),
+    )
     console.log(pc.dim(`\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.kernels} kernels`))
   }
 }

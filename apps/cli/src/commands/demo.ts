@@ -22,9 +22,12 @@ interface DemoOptions {
 const FACTS = 8
 
 export function demoCommand(program: Command): void {
-  program.command('demo')
+  program
+    .command('demo')
     .summary('one long document, answered with the full cache and with a compressed one')
-    .description('Hides numbers in a long held-out document and asks the reference model for some of them, once with the full cache and once with a compressed one.')
+    .description(
+      'Hides numbers in a long held-out document and asks the reference model for some of them, once with the full cache and once with a compressed one.',
+    )
     .option('-p, --policy <policy>', 'the compressed cache', 'snapkv(budget=512, window=16, kernel=7) + kivi(bits=4, residual=32)')
     .option('-c, --context <tokens>', 'length of the document with a question', integer(256), 4096)
     .option('-q, --questions <n>', `how many of the ${FACTS} hidden numbers to ask for`, integer(1), 3)
@@ -51,10 +54,21 @@ async function demo(options: DemoOptions): Promise<void> {
   const pairs = await askAll(loaded, policy, facts, writer, pool, options)
   console.log(answers(pairs, loaded, policy.text))
   console.log(`\n${costs(pairs, policy.text)}`)
-  console.log(pc.dim(`\n${options.queryAgnostic ? 'Compressed before the question was seen.' : 'Compressed after the question was seen (--query-agnostic compresses before).'} KL divergence and top-1 agreement: token by token along the full cache's answer.`))
+  console.log(
+    pc.dim(
+      `\n${options.queryAgnostic ? 'Compressed before the question was seen.' : 'Compressed after the question was seen (--query-agnostic compresses before).'} KL divergence and top-1 agreement: token by token along the full cache's answer.`,
+    ),
+  )
 }
 
-async function askAll(loaded: Loaded, policy: Policy, facts: Facts, writer: PromptWriter, pool: Pool, options: DemoOptions): Promise<Pair[]> {
+async function askAll(
+  loaded: Loaded,
+  policy: Policy,
+  facts: Facts,
+  writer: PromptWriter,
+  pool: Pool,
+  options: DemoOptions,
+): Promise<Pair[]> {
   const runner: Runner = { ...loaded, questionAware: !options.queryAgnostic }
   const questions = facts.questions.slice(0, options.questions).map((question) => ({ ...question, tokens: writer.encode(question.prompt) }))
   const context = writer.document(facts, options.context - Math.max(...questions.map(({ tokens }) => tokens.length)), pool)
@@ -77,24 +91,49 @@ async function askAll(loaded: Loaded, policy: Policy, facts: Facts, writer: Prom
 
 function answers(pairs: readonly Pair[], { tokenizer }: Loaded, policy: string): string {
   const text = (tokens: readonly number[]): string => tokenizer.decode(tokens).split('\n')[0].trim()
-  return table(['question', 'full cache', policy], pairs.map(({ asked, full, small }) => [
-    asked.trim().split('\n')[0].replace('Question: ', ''), text(full.tokens),
-    text(small.tokens) === text(full.tokens) ? pc.green(text(small.tokens)) : pc.yellow(text(small.tokens)),
-  ]))
+  return table(
+    ['question', 'full cache', policy],
+    pairs.map(({ asked, full, small }) => [
+      asked.trim().split('\n')[0].replace('Question: ', ''),
+      text(full.tokens),
+      text(small.tokens) === text(full.tokens) ? pc.green(text(small.tokens)) : pc.yellow(text(small.tokens)),
+    ]),
+  )
 }
 
 function costs(pairs: readonly Pair[], policy: string): string {
   const columns = (['full', 'small'] as const).map((which) => {
     const runs = pairs.map((pair) => pair[which])
     const average = (value: (run: Comparison) => number): number => mean(runs.map(value))
-    const held = average((run) => run.ledger.bytes), whole = average((run) => run.ledger.fullF32Bytes)
-    const away = Object.entries(runs[0].ledger.tiers).map(([tier, count]) => ` + ${bytes(count)} on ${tier}`).join('')
+    const held = average((run) => run.ledger.bytes),
+      whole = average((run) => run.ledger.fullF32Bytes)
+    const away = Object.entries(runs[0].ledger.tiers)
+      .map(([tier, count]) => ` + ${bytes(count)} on ${tier}`)
+      .join('')
     return [
-      `${bytes(held)}${away}`, times(whole, held), String(Math.round(average((run) => run.ledger.rows))), bytes(Math.max(...runs.map((run) => run.ledger.peakBytes))),
-      duration(average((run) => run.prefillMs)), duration(average((run) => run.decodeMsPerToken)),
-      average((run) => run.kld).toExponential(1), percentage(average((run) => run.top1Agreement)),
+      `${bytes(held)}${away}`,
+      times(whole, held),
+      String(Math.round(average((run) => run.ledger.rows))),
+      bytes(Math.max(...runs.map((run) => run.ledger.peakBytes))),
+      duration(average((run) => run.prefillMs)),
+      duration(average((run) => run.decodeMsPerToken)),
+      average((run) => run.kld).toExponential(1),
+      percentage(average((run) => run.top1Agreement)),
     ]
   })
-  const names = ['cache held', 'smaller than float32', 'rows', 'peak while reading', 'prefill', 'per new token', 'KL divergence', 'top-1 agreement']
-  return table(['', 'full cache', policy], names.map((name, i) => [name, columns[0][i], columns[1][i]]), [1, 2])
+  const names = [
+    'cache held',
+    'smaller than float32',
+    'rows',
+    'peak while reading',
+    'prefill',
+    'per new token',
+    'KL divergence',
+    'top-1 agreement',
+  ]
+  return table(
+    ['', 'full cache', policy],
+    names.map((name, i) => [name, columns[0][i], columns[1][i]]),
+    [1, 2],
+  )
 }

@@ -5,7 +5,8 @@ import { registry } from '../registry.ts'
 import { table } from '../terminal/table.ts'
 
 export function methodsCommand(program: Command): void {
-  program.command('methods')
+  program
+    .command('methods')
     .summary('list the methods that policies are made of')
     .description('Lists the methods that policies are made of, or describes one with its parameters.')
     .argument('[name]', 'describe this one')
@@ -32,7 +33,11 @@ function overview(methods: readonly RegisteredMethod[]): string {
 
 function describe({ method, package: from }: RegisteredMethod): string {
   const { name, axes, paper, summary } = method
-  const params = describeParams(method).map((param) => [`  ${param.name}`, param.default === undefined ? '' : String(param.default), param.description])
+  const params = describeParams(method).map((param) => [
+    `  ${param.name}`,
+    param.default === undefined ? '' : String(param.default),
+    param.description,
+  ])
   return [
     `${pc.bold(name)} (${from})`,
     summary,

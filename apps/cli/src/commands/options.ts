@@ -4,7 +4,8 @@ import { InvalidArgumentError } from 'commander'
 export function integer(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (text.trim() === '' || !Number.isInteger(value) || value < least) throw new InvalidArgumentError(`Give a whole number of at least ${least}.`)
+    if (text.trim() === '' || !Number.isInteger(value) || value < least)
+      throw new InvalidArgumentError(`Give a whole number of at least ${least}.`)
     return value
   }
 }
@@ -20,5 +21,9 @@ export function number(least: number, most: number): (text: string) => number {
 
 /** A list that is separated by `separator`. */
 export function list(separator: string): (text: string) => string[] {
-  return (text) => text.split(separator).map((item) => item.trim()).filter(Boolean)
+  return (text) =>
+    text
+      .split(separator)
+      .map((item) => item.trim())
+      .filter(Boolean)
 }

@@ -24,9 +24,12 @@ interface RunOptions {
 }
 
 export function runCommand(program: Command): void {
-  program.command('run')
+  program
+    .command('run')
     .summary('answer a question about a document')
-    .description('Answers a question about a document, with the cache that a policy makes. The document is read, and compressed, before the question is seen, unless --question-aware is given.')
+    .description(
+      'Answers a question about a document, with the cache that a policy makes. The document is read, and compressed, before the question is seen, unless --question-aware is given.',
+    )
     .requiredOption('-c, --context <file>', 'the document, UTF-8 text; - reads the standard input')
     .requiredOption('-q, --question <text>', 'what to ask')
     .option('-p, --policy <policy>', 'presets joined by +, or full', 'full')
@@ -38,12 +41,15 @@ export function runCommand(program: Command): void {
     .option('--top-p <p>', 'draw from the likeliest tokens that have this probability together', number(0, 1))
     .option('--seed <n>', 'of the draws', integer(0), 0)
     .option('--json', 'print one JSON object')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   kvfold run -c book.txt -q "Who is the captain?"
   kvfold run -c book.txt -q "Who is the captain?" -p "kivi(bits=4)"
   kvfold run -c book.txt -q "Who is the captain?" -p "snapkv(budget=512) + kivi(bits=4)" --question-aware --json
-  cat notes.txt | kvfold run -c - -q "What was decided?" -m HuggingFaceTB/SmolLM2-360M-Instruct`)
+  cat notes.txt | kvfold run -c - -q "What was decided?" -m HuggingFaceTB/SmolLM2-360M-Instruct`,
+    )
     .action(run)
 }
 
@@ -70,19 +76,34 @@ async function run(options: RunOptions): Promise<void> {
   else console.log(`\n\n${summary(result, policy.text)}`)
 }
 
-function report({ text, promptTokens, tokens, prefillMs, ttftMs, decodeMsPerToken, ledger }: Answer, policy: string, questionAware: boolean): object {
+function report(
+  { text, promptTokens, tokens, prefillMs, ttftMs, decodeMsPerToken, ledger }: Answer,
+  policy: string,
+  questionAware: boolean,
+): object {
   const { bytes: held, peakBytes, fullF16Bytes, fullF32Bytes, rows, tiers } = ledger
   return {
-    answer: text, promptTokens, newTokens: tokens.length, prefillMs, ttftMs, decodeMsPerToken,
-    kv: { bytes: held, peakBytes, fullF16Bytes, fullF32Bytes, rows, tiers }, policy, questionAware,
+    answer: text,
+    promptTokens,
+    newTokens: tokens.length,
+    prefillMs,
+    ttftMs,
+    decodeMsPerToken,
+    kv: { bytes: held, peakBytes, fullF16Bytes, fullF32Bytes, rows, tiers },
+    policy,
+    questionAware,
   }
 }
 
 function summary({ promptTokens, tokens, prefillMs, decodeMsPerToken, ledger }: Answer, policy: string): string {
-  const away = Object.entries(ledger.tiers).map(([name, count]) => `, ${bytes(count)} on ${name}`).join('')
-  return pc.dim([
-    `policy   ${policy}`,
-    `cache    ${bytes(ledger.bytes)}${away}: ${times(ledger.fullF32Bytes, ledger.bytes)} smaller than full float32 (${bytes(ledger.fullF32Bytes)}), ${ledger.rows} rows`,
-    `time     ${promptTokens} prompt tokens in ${duration(prefillMs)}, ${tokens.length} new ones at ${duration(decodeMsPerToken)} each`,
-  ].join('\n'))
+  const away = Object.entries(ledger.tiers)
+    .map(([name, count]) => `, ${bytes(count)} on ${name}`)
+    .join('')
+  return pc.dim(
+    [
+      `policy   ${policy}`,
+      `cache    ${bytes(ledger.bytes)}${away}: ${times(ledger.fullF32Bytes, ledger.bytes)} smaller than full float32 (${bytes(ledger.fullF32Bytes)}), ${ledger.rows} rows`,
+      `time     ${promptTokens} prompt tokens in ${duration(prefillMs)}, ${tokens.length} new ones at ${duration(decodeMsPerToken)} each`,
+    ].join('\n'),
+  )
 }

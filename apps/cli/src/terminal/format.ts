@@ -1,7 +1,8 @@
 /** 33.6 MB, 512 B: decimal units, three digits. */
 export function bytes(count: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  let value = count, unit = 0
+  let value = count,
+    unit = 0
   while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000
     unit++

@@ -10,8 +10,12 @@ export function startTask(what: string, quiet: boolean): Task {
   if (quiet || !process.stderr.isTTY) return { update: () => {}, stop: () => {} }
   const spinner = ora({ text: `${what} ...`, stream: process.stderr }).start()
   return {
-    update: (how) => { spinner.text = `${what} ${how}` },
-    stop: () => { spinner.stop() },
+    update: (how) => {
+      spinner.text = `${what} ${how}`
+    },
+    stop: () => {
+      spinner.stop()
+    },
   }
 }
 

@@ -37,7 +37,8 @@ class OwnHeap extends Views implements WasmHeap {
 
   free(address: number): void {
     const bytes = this.#asked.get(address)
-    if (bytes === undefined) throw new KernelArgumentError(`Address ${address} was not handed out by this heap, or was freed before. Free every address once.`)
+    if (bytes === undefined)
+      throw new KernelArgumentError(`Address ${address} was not handed out by this heap, or was freed before. Free every address once.`)
     this.#asked.delete(address)
     this.live -= bytes
     const top = this.#free.give(address, roundUp(bytes), this.#top)

@@ -23,9 +23,12 @@ const heaps: WeakMap<object, TfjsHeap> = new WeakMap()
 /** The memory of tfjs's wasm backend, which must have been set up (`await setBackend('wasm')`). One heap per backend. */
 export function tfjsHeap(): TfjsHeap {
   const backend = engine().registry.wasm as unknown as WasmBackend | undefined
-  if (!backend?.wasm) throw new KernelUnavailableError("tfjs's wasm backend is not set up. Import @tensorflow/tfjs-backend-wasm and await setBackend('wasm') first, or use ownHeap().")
+  if (!backend?.wasm)
+    throw new KernelUnavailableError(
+      "tfjs's wasm backend is not set up. Import @tensorflow/tfjs-backend-wasm and await setBackend('wasm') first, or use ownHeap().",
+    )
   let heap = heaps.get(backend)
-  if (!heap) heaps.set(backend, heap = new SharedHeap(backend))
+  if (!heap) heaps.set(backend, (heap = new SharedHeap(backend)))
   return heap
 }
 
@@ -35,7 +38,9 @@ export function isTfjsHeap(heap: object): heap is TfjsHeap {
 
 function memoryOf(backend: WasmBackend): WasmMemory {
   for (const item of Object.values(backend.wasm.asm ?? {})) if (item instanceof webAssembly.Memory) return item
-  throw new KernelUnavailableError("This version of tfjs's wasm backend does not show its memory. Use version 4.22, or wasmKernels(ownHeap()).")
+  throw new KernelUnavailableError(
+    "This version of tfjs's wasm backend does not show its memory. Use version 4.22, or wasmKernels(ownHeap()).",
+  )
 }
 
 class SharedHeap extends Views implements TfjsHeap {
@@ -58,7 +63,8 @@ class SharedHeap extends Views implements TfjsHeap {
 
   free(address: number): void {
     const block = this.#blocks.get(address)
-    if (!block) throw new KernelArgumentError(`Address ${address} was not handed out by this heap, or was freed before. Free every address once.`)
+    if (!block)
+      throw new KernelArgumentError(`Address ${address} was not handed out by this heap, or was freed before. Free every address once.`)
     this.#blocks.delete(address)
     this.live -= block.bytes
     this.backend.wasm._free(block.raw)

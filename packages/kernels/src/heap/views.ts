@@ -34,7 +34,7 @@ export class Views {
   }
 
   #refresh(): void {
-    const buffer = this.memory.buffer as ArrayBuffer
+    const buffer = this.memory.buffer
     if (buffer === this.#buffer) return
     this.#buffer = buffer
     this.#f32 = new Float32Array(buffer)

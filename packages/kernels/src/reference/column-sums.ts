@@ -16,6 +16,6 @@ export function columnSums(heap: Heap, state: SoftmaxState, queries: Queries, ro
       })
     }
     const at = (sums >>> 2) + head * rows.rows
-    totals.forEach((total, row) => heap.f32[at + row] += total)
+    totals.forEach((total, row) => (heap.f32[at + row] += total))
   }
 }

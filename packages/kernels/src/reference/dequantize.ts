@@ -4,7 +4,14 @@ import type { Layout } from '../kernels.ts'
 
 /** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum. */
 export function dequantize(
-  heap: Heap, page: number, capacity: number, layout: Layout, start: number, rows: number, headDim: number, out: Float32Array,
+  heap: Heap,
+  page: number,
+  capacity: number,
+  layout: Layout,
+  start: number,
+  rows: number,
+  headDim: number,
+  out: Float32Array,
 ): void {
   if (layout.kind === 'raw32') {
     const first = (page >>> 2) + start * headDim
@@ -12,15 +19,15 @@ export function dequantize(
     return
   }
   const { u8, u16 } = heap
-  const rowBytes = headDim * layout.bits / 8
+  const rowBytes = (headDim * layout.bits) / 8
   const mask = (1 << layout.bits) - 1
   const perRow = layout.axis === 'token' ? headDim / layout.group : 0
-  const scales = page + capacity * rowBytes >>> 1
+  const scales = (page + capacity * rowBytes) >>> 1
   const minima = scales + (layout.axis === 'token' ? capacity * perRow : headDim)
   for (let row = start; row < start + rows; row++) {
     for (let channel = 0; channel < headDim; channel++) {
       const plane = Math.floor(channel / rowBytes)
-      const code = u8[page + row * rowBytes + channel % rowBytes] >>> plane * layout.bits & mask
+      const code = (u8[page + row * rowBytes + (channel % rowBytes)] >>> (plane * layout.bits)) & mask
       const group = layout.axis === 'token' ? row * perRow + Math.floor(channel / layout.group) : channel
       out[(row - start) * headDim + channel] = Math.fround(code * fromHalf(u16[scales + group])) + fromHalf(u16[minima + group])
     }

@@ -3,7 +3,15 @@ import { PAGE_ENTRY } from '../kernels.ts'
 
 /** Copies `width` bytes of each listed row from one page list to the next free row of another. */
 export function gather(
-  heap: Heap, fromTable: number, fromPages: number, intoTable: number, intoPages: number, indices: number, count: number, base: number, width: number,
+  heap: Heap,
+  fromTable: number,
+  fromPages: number,
+  intoTable: number,
+  intoPages: number,
+  indices: number,
+  count: number,
+  base: number,
+  width: number,
 ): void {
   const { i32, u8 } = heap
   const source = cursor(i32, fromTable, fromPages, base, width)

@@ -20,7 +20,7 @@ export function prefill(heap: Heap, state: SoftmaxState, queries: Queries, rows:
 /** Sets the logits of all rows outside the listed blocks to -Infinity. */
 function keepListed(heap: Heap, logits: Float32Array, queries: Queries, query: number, blocks: Blocks): void {
   const head = Math.floor(query / queries.count)
-  const block = Math.floor(query % queries.count / blocks.size)
+  const block = Math.floor((query % queries.count) / blocks.size)
   const perHead = Math.ceil(queries.count / blocks.size) + 1
   const offsets = heap.i32.subarray((blocks.offsets >>> 2) + head * perHead + block)
   const listed = new Set(heap.i32.subarray((blocks.indices >>> 2) + offsets[0], (blocks.indices >>> 2) + offsets[1]))

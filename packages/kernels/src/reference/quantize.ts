@@ -11,11 +11,11 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
   const { f32, u8, u16 } = heap
   const x = f32.subarray(from >>> 2, (from >>> 2) + rows * headDim)
   if (layout.kind === 'raw32') return f32.set(x, page >>> 2)
-  const rowBytes = headDim * layout.bits / 8
+  const rowBytes = (headDim * layout.bits) / 8
   const levels = (1 << layout.bits) - 1
   u8.fill(0, page, page + rows * rowBytes)
   const perRow = headDim / layout.group
-  const scales = page + capacity * rowBytes >>> 1
+  const scales = (page + capacity * rowBytes) >>> 1
   const minima = scales + (layout.axis === 'token' ? capacity * perRow : headDim)
 
   // The numbers of one group: `count` of them, `step` apart, from `first` on.
@@ -32,7 +32,7 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
       const channel = index % headDim
       const quotient = Math.fround(Math.fround(x[index] - low) / scale)
       const code = roundHalfEven(Math.min(levels, Math.max(0, quotient)))
-      u8[page + Math.floor(index / headDim) * rowBytes + channel % rowBytes] |= code << Math.floor(channel / rowBytes) * layout.bits
+      u8[page + Math.floor(index / headDim) * rowBytes + (channel % rowBytes)] |= code << (Math.floor(channel / rowBytes) * layout.bits)
     }
     u16[scales + at] = toHalfSaturated(scale)
     u16[minima + at] = toHalfSaturated(low)

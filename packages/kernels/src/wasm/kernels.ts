@@ -37,9 +37,21 @@ export async function wasmKernels(heap: WasmHeap): Promise<Kernels> {
       const all = queries.group * queries.count
       for (let first = 0; first < all; first += MAX_QUERIES) {
         wasm.attend(
-          state + first * 4, state + (all + first) * 4, state + all * 8 + first * headDim * 4, address + first * headDim * 4,
-          Math.min(MAX_QUERIES, all - first), headDim, rows.keyTable, rows.valueTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight,
-          logits ? logits.address + first * logits.stride * 4 : 0, logits ? logits.stride : 0, scratch,
+          state + first * 4,
+          state + (all + first) * 4,
+          state + all * 8 + first * headDim * 4,
+          address + first * headDim * 4,
+          Math.min(MAX_QUERIES, all - first),
+          headDim,
+          rows.keyTable,
+          rows.valueTable,
+          rows.rows,
+          rows.bias,
+          scaleOf(rows, queries),
+          rows.logWeight,
+          logits ? logits.address + first * logits.stride * 4 : 0,
+          logits ? logits.stride : 0,
+          scratch,
         )
       }
     },
@@ -48,8 +60,24 @@ export async function wasmKernels(heap: WasmHeap): Promise<Kernels> {
       if (!fits(headDim)) return reference.prefill(state, queries, rows, causal, blocks)
       const all = group * count
       wasm.prefill(
-        state, state + all * 4, state + all * 8, address, group, count, headDim, rows.keyTable, rows.valueTable, rows.rows, rows.bias,
-        scaleOf(rows, queries), rows.logWeight, causal, blocks?.size ?? 0, blocks?.offsets ?? 0, blocks?.indices ?? 0, scratch,
+        state,
+        state + all * 4,
+        state + all * 8,
+        address,
+        group,
+        count,
+        headDim,
+        rows.keyTable,
+        rows.valueTable,
+        rows.rows,
+        rows.bias,
+        scaleOf(rows, queries),
+        rows.logWeight,
+        causal,
+        blocks?.size ?? 0,
+        blocks?.offsets ?? 0,
+        blocks?.indices ?? 0,
+        scratch,
       )
     },
     finish(state, queries, out) {
@@ -66,15 +94,39 @@ export async function wasmKernels(heap: WasmHeap): Promise<Kernels> {
       const { headDim, address, group, count } = queries
       if (!fits(headDim)) return reference.logits(queries, rows, causal, into)
       wasm.logits(
-        address, group, count, headDim, rows.keyTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight, causal, into.address, into.stride, scratch,
+        address,
+        group,
+        count,
+        headDim,
+        rows.keyTable,
+        rows.rows,
+        rows.bias,
+        scaleOf(rows, queries),
+        rows.logWeight,
+        causal,
+        into.address,
+        into.stride,
+        scratch,
       )
     },
     columnSums(state, queries, rows, causal, sums) {
       const { headDim, address, group, count } = queries
       if (!fits(headDim)) return reference.columnSums(state, queries, rows, causal, sums)
       wasm.columnSums(
-        state, state + group * count * 4, address, group, count, headDim, rows.keyTable, rows.rows, rows.bias, scaleOf(rows, queries), rows.logWeight,
-        causal, sums, scratch,
+        state,
+        state + group * count * 4,
+        address,
+        group,
+        count,
+        headDim,
+        rows.keyTable,
+        rows.rows,
+        rows.bias,
+        scaleOf(rows, queries),
+        rows.logWeight,
+        causal,
+        sums,
+        scratch,
       )
     },
     rope(from, into, count, headDim, cos, sin) {

@@ -21,7 +21,8 @@ export function configFromGguf(metadata: Record<string, unknown>, facts: GgufFac
   const architecture = checkArchitecture(metadata['general.architecture'])
   const prefix = `${architecture}.`
   const own = Object.entries(metadata).flatMap(([key, value]): [string, unknown][] =>
-    key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [])
+    key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [],
+  )
   const config = fields(Object.fromEntries(own), facts.file)
   refuse(config)
 
@@ -73,13 +74,13 @@ function scalingFromMetadata(config: Fields, maxPositions: number): RopeScaling 
   const factor = config.number('rope.scaling.factor', config.number('rope.scale_linear', 1))
   if (type === 'none' || (type === 'linear' && factor === 1)) return undefined
   if (type === 'linear') return { type, factor }
-  if (type !== 'yarn')
-    throw new UnsupportedModelError(`Rope scaling '${String(type)}' is not supported: use linear or yarn.`)
+  if (type !== 'yarn') throw new UnsupportedModelError(`Rope scaling '${String(type)}' is not supported: use linear or yarn.`)
   const first = (...names: string[]): number | undefined => {
     const name = names.find((each) => config.has(each))
     return name === undefined ? undefined : config.number(name)
   }
-  const betaFast = first('rope.scaling.yarn_beta_fast'), betaSlow = first('rope.scaling.yarn_beta_slow')
+  const betaFast = first('rope.scaling.yarn_beta_fast'),
+    betaSlow = first('rope.scaling.yarn_beta_slow')
   const attention = first('rope.scaling.yarn_attn_factor', 'rope.scaling.attn_factor')
   return {
     type: 'yarn',
@@ -105,7 +106,7 @@ function scalingFromFactors(factors: Float32Array, theta: number, headDim: numbe
   for (const originalMaxPositions of [8192, 4096, 2048, 16384, 32768]) {
     const scaling: RopeScaling = { type: 'llama3', factor, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositions }
     const { perPair } = frequencies({ theta, scaling }, headDim, 1)
-    if (factors.every((f, i) => Math.abs(plain[i]! / perPair[i]! / f - 1) < 1e-4)) return scaling
+    if (factors.every((f, i) => Math.abs(plain[i] / perPair[i] / f - 1) < 1e-4)) return scaling
   }
   throw new UnsupportedModelError('rope_freqs.weight follows no known rule (Llama 3 with factors 1 and 4): use the safetensors files.')
 }

@@ -9,7 +9,7 @@ import { ropeFromHuggingFace } from './rope.ts'
  */
 export function configFromHuggingFace(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new ModelFormatError('config.json is not an object: fetch the model\'s files again.')
+    throw new ModelFormatError("config.json is not an object: fetch the model's files again.")
   const config = fields(json as Record<string, unknown>, 'config.json')
   const architecture = checkArchitecture(config.get('model_type'))
   refuse(config)
@@ -44,7 +44,9 @@ function refuse(config: Fields): void {
   if (activation !== 'silu' && activation !== 'swish')
     throw new UnsupportedModelError(`hidden_act is '${String(activation)}': only silu is supported.`)
   if (config.has('quantization_config'))
-    throw new UnsupportedModelError('The weights are stored quantised (quantization_config): use the unquantised model, or a GGUF file of it.')
+    throw new UnsupportedModelError(
+      'The weights are stored quantised (quantization_config): use the unquantised model, or a GGUF file of it.',
+    )
 }
 
 /** Sliding windows are refused unless they are switched off or at least as long as the model's context. */

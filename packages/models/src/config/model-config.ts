@@ -32,8 +32,7 @@ export type Architecture = (typeof ARCHITECTURES)[number]
 /** Throws UnsupportedModelError on an architecture that this decoder does not run. */
 export function checkArchitecture(name: unknown): Architecture {
   const found = ARCHITECTURES.find((known) => known === name)
-  if (!found)
-    throw new UnsupportedModelError(`Architecture '${String(name)}' is not supported: use one of ${ARCHITECTURES.join(', ')}.`)
+  if (!found) throw new UnsupportedModelError(`Architecture '${String(name)}' is not supported: use one of ${ARCHITECTURES.join(', ')}.`)
   return found
 }
 

@@ -18,6 +18,6 @@ export async function loadEmbedding(weights: Weights, vocabulary: number, width:
 /** Tokens -> [n, width]. */
 export function embed({ rows, width }: Embedding, tokens: ArrayLike<number>): Tensor2D {
   const values = new Float32Array(tokens.length * width)
-  for (let i = 0; i < tokens.length; i++) rows.read(tokens[i]!, values, i * width)
+  for (let i = 0; i < tokens.length; i++) rows.read(tokens[i], values, i * width)
   return tensor2d(values, [tokens.length, width])
 }

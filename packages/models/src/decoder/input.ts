@@ -4,7 +4,7 @@ import { ContextLengthError, ModelInputError } from '../errors.ts'
 export function checkInput(tokens: ArrayLike<number>, seen: number, vocabulary: number, maxPositions: number): void {
   if (!tokens.length) throw new ModelInputError('There are no tokens: give at least one.')
   for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i]!
+    const token = tokens[i]
     if (!Number.isInteger(token) || token < 0 || token >= vocabulary)
       throw new ModelInputError(`Token ${token} at index ${i} is outside the vocabulary: give ids from 0 to ${vocabulary - 1}.`)
   }

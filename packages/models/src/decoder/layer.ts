@@ -1,5 +1,17 @@
 import {
-  add, dispose, mul, reshape, sigmoid, slice, tidy, transpose, type Tensor, type Tensor1D, type Tensor2D, type Tensor3D, tensor1d,
+  add,
+  dispose,
+  mul,
+  reshape,
+  sigmoid,
+  slice,
+  tidy,
+  transpose,
+  type Tensor,
+  type Tensor1D,
+  type Tensor2D,
+  type Tensor3D,
+  tensor1d,
 } from '@tensorflow/tfjs-core'
 import type { LayerCache } from '@kvfold/kv-core'
 import type { ModelConfig } from '../config/model-config.ts'
@@ -66,9 +78,13 @@ export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, mor
 }
 
 function project(layer: Layer, x: Tensor2D, last: number): [Tensor3D, Tensor3D, Tensor3D] {
-  const { config: { queryHeads, kvHeads, headDim }, heads } = layer
+  const {
+    config: { queryHeads, kvHeads, headDim },
+    heads,
+  } = layer
   const normed = normalize(layer.norm, x)
-  let q = apply(layer.query, lastRows(normed, last)), k = apply(layer.key, normed)
+  let q = apply(layer.query, lastRows(normed, last)),
+    k = apply(layer.key, normed)
   if (heads) {
     q = normHeads(heads.norm, heads.query, q)
     k = normHeads(heads.norm, heads.key, k)

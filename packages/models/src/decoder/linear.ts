@@ -30,8 +30,8 @@ export async function loadLinear(weights: Weights, name: string, inputs: number,
     const count = Math.min(STRIP, outputs - first)
     for (let r = 0; r < count; r++) rows.read(first + r, strip, r * inputs)
     for (let i = 0; i < inputs; i++) {
-      const gain = scale ? scale[i]! : 1
-      for (let r = 0; r < count; r++) transposed[i * outputs + first + r] = strip[r * inputs + i]! * gain
+      const gain = scale ? scale[i] : 1
+      for (let r = 0; r < count; r++) transposed[i * outputs + first + r] = strip[r * inputs + i] * gain
     }
   }
   const bias = weights.find(`${name}.bias`) && (await loadVector(weights, `${name}.bias`, outputs))

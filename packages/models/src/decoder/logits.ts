@@ -16,10 +16,14 @@ export function wantedRows(logits: 'last' | 'all' | 'none' | number, count: numb
 
 /** Logits of the last `wanted` rows of all chunks, chunk by chunk: [wanted, vocabulary]. */
 export async function headLogits(
-  { norm, head }: Parameters, chunks: readonly Tensor2D[], wanted: number, vocabulary: number,
+  { norm, head }: Parameters,
+  chunks: readonly Tensor2D[],
+  wanted: number,
+  vocabulary: number,
 ): Promise<Float32Array> {
   let skip = chunks.reduce((rows, chunk) => rows + chunk.shape[0], 0) - wanted
-  let logits: Float32Array | undefined, filled = 0
+  let logits: Float32Array | undefined,
+    filled = 0
   for (const chunk of chunks) {
     const [rows, width] = chunk.shape
     if (skip >= rows) {

@@ -35,8 +35,7 @@ export async function measureMatmuls(model: LlamaModel, n: number, options: { ch
     for (const rows of new Set([Math.min(n, chunk), n % chunk || chunk, 1]))
       for (const { weight } of [...products, head]) input(rows, weight.shape[0])
     const start = performance.now()
-    for (const linear of products)
-      for (let done = 0; done < n; done += chunk) product(Math.min(chunk, n - done), linear)
+    for (const linear of products) for (let done = 0; done < n; done += chunk) product(Math.min(chunk, n - done), linear)
     operations += 2 * head.weight.size
     const last = tidy(() => apply(head, input(1, head.weight.shape[0])))
     // Reading a result waits for a GPU to finish.

@@ -80,7 +80,8 @@ export class LlamaModel {
         needed = Math.min(needed, tokens.length)
         for (const [c, x] of hidden.entries()) {
           signal?.throwIfAborted()
-          const [rows] = x.shape, after = tokens.length - c * chunk - rows
+          const [rows] = x.shape,
+            after = tokens.length - c * chunk - rows
           hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1, Math.min(rows, Math.max(1, needed - after)))
           x.dispose()
           done += rows

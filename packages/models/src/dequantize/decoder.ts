@@ -10,5 +10,5 @@ export interface Decoder {
 
 /** Bytes of `count` values; undefined if they do not fill whole blocks. */
 export function storedBytes(decoder: Decoder, count: number): number | undefined {
-  return count % decoder.block === 0 ? count / decoder.block * decoder.bytes : undefined
+  return count % decoder.block === 0 ? (count / decoder.block) * decoder.bytes : undefined
 }

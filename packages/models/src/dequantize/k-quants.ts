@@ -8,18 +8,21 @@ import type { Decoder } from './decoder.ts'
  * high bits, then 4-bit codes in four runs of 32 bytes: lower halves are one group of 32 values, upper halves the next.
  */
 function grouped(highBits: boolean): Decoder {
-  const codes = highBits ? 48 : 16, bytes = codes + 128
+  const codes = highBits ? 48 : 16,
+    bytes = codes + 128
   return {
     block: 256,
     bytes,
     decode(view, from, count, into, at) {
       for (let b = from; count > 0; b += bytes, at += 256, count -= 256) {
-        const d = halfToFloat(view.getUint16(b, true)), dmin = halfToFloat(view.getUint16(b + 2, true))
+        const d = halfToFloat(view.getUint16(b, true)),
+          dmin = halfToFloat(view.getUint16(b + 2, true))
         for (let g = 0; g < 8; g++) {
-          const scale = d * sixBits(view, b + 4, g, 0), minimum = dmin * sixBits(view, b + 4, g, 4)
+          const scale = d * sixBits(view, b + 4, g, 0),
+            minimum = dmin * sixBits(view, b + 4, g, 4)
           for (let j = 0; j < 32; j++) {
-            const low = view.getUint8(b + codes + (g >> 1) * 32 + j) >> 4 * (g & 1) & 15
-            const high = highBits ? (view.getUint8(b + 16 + j) >> g & 1) << 4 : 0
+            const low = (view.getUint8(b + codes + (g >> 1) * 32 + j) >> (4 * (g & 1))) & 15
+            const high = highBits ? ((view.getUint8(b + 16 + j) >> g) & 1) << 4 : 0
             into[at + g * 32 + j] = (low | high) * scale - minimum
           }
         }
@@ -32,7 +35,7 @@ function grouped(highBits: boolean): Decoder {
 function sixBits(view: DataView, at: number, g: number, part: 0 | 4): number {
   if (g < 4) return view.getUint8(at + part + g) & 63
   const low = view.getUint8(at + 4 + g)
-  return (part ? low >> 4 : low & 15) | view.getUint8(at + part + g - 4) >> 6 << 4
+  return (part ? low >> 4 : low & 15) | ((view.getUint8(at + part + g - 4) >> 6) << 4)
 }
 
 /** x = code (d scale) - (dmin minimum), 144 bytes. */
@@ -49,11 +52,13 @@ export const q6_K: Decoder = {
       const d = halfToFloat(view.getUint16(b + 208, true))
       for (let i = 0; i < 256; i++) {
         // Two halves of 128 values; each is four groups of 32 that share 64 bytes of lower and 32 of upper bits.
-        const half = i >> 7, group = i >> 5 & 3, j = i & 31
-        const low = view.getUint8(b + half * 64 + (group & 1) * 32 + j) >> 4 * (group >> 1) & 15
-        const high = view.getUint8(b + 128 + half * 32 + j) >> 2 * group & 3
+        const half = i >> 7,
+          group = (i >> 5) & 3,
+          j = i & 31
+        const low = (view.getUint8(b + half * 64 + (group & 1) * 32 + j) >> (4 * (group >> 1))) & 15
+        const high = (view.getUint8(b + 128 + half * 32 + j) >> (2 * group)) & 3
         const scale = d * view.getInt8(b + 192 + (i >> 4))
-        into[at + i] = ((low | high << 4) - 32) * scale
+        into[at + i] = ((low | (high << 4)) - 32) * scale
       }
     }
   },

@@ -5,7 +5,8 @@ import type { Decoder } from './decoder.ts'
 // then 4-bit codes: byte j holds value j in its lower half and value j + 16 in its upper half.
 
 function fourBits(withMinimum: boolean): Decoder {
-  const codes = withMinimum ? 4 : 2, bytes = codes + 16
+  const codes = withMinimum ? 4 : 2,
+    bytes = codes + 16
   return {
     block: 32,
     bytes,
@@ -24,7 +25,8 @@ function fourBits(withMinimum: boolean): Decoder {
 }
 
 function fiveBits(withMinimum: boolean): Decoder {
-  const high = withMinimum ? 4 : 2, bytes = high + 20
+  const high = withMinimum ? 4 : 2,
+    bytes = high + 20
   return {
     block: 32,
     bytes,
@@ -35,8 +37,8 @@ function fiveBits(withMinimum: boolean): Decoder {
         const bits = view.getUint32(b + high, true)
         for (let j = 0; j < 16; j++) {
           const code = view.getUint8(b + high + 4 + j)
-          into[at + j] = (code & 15 | (bits >>> j & 1) << 4) * d + m
-          into[at + j + 16] = (code >> 4 | (bits >>> j + 16 & 1) << 4) * d + m
+          into[at + j] = ((code & 15) | (((bits >>> j) & 1) << 4)) * d + m
+          into[at + j + 16] = ((code >> 4) | (((bits >>> (j + 16)) & 1) << 4)) * d + m
         }
       }
     },

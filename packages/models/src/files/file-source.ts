@@ -28,7 +28,7 @@ export function bytesSource(name: string, bytes: Uint8Array): FileSource {
 export function bytesFiles(name: string, files: Record<string, Uint8Array>): FileSet {
   return {
     name,
-    open: async (file) => (Object.hasOwn(files, file) ? bytesSource(`${name}/${file}`, files[file]!) : undefined),
+    open: async (file) => (Object.hasOwn(files, file) ? bytesSource(`${name}/${file}`, files[file]) : undefined),
   }
 }
 

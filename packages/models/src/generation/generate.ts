@@ -34,7 +34,10 @@ export type FinishReason = 'stop' | 'length' | 'context'
  * yielded is not in the cache yet. Throws what `forward` throws, ModelInputError on bad options, and the signal's reason.
  */
 export async function* generate(
-  model: LlamaModel, cache: SequenceCache, tokens: ArrayLike<number>, options: GenerateOptions,
+  model: LlamaModel,
+  cache: SequenceCache,
+  tokens: ArrayLike<number>,
+  options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, FinishReason, undefined> {
   const { maxTokens, sampling = {}, stop = model.config.eos, signal, chunk, onProgress } = options
   if (!Number.isInteger(maxTokens) || maxTokens < 0)

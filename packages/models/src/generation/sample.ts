@@ -24,9 +24,9 @@ export function checkSampling({ temperature = 0, topK = 0, topP = 1 }: SamplingO
 export function argmax(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 0; i < values.length; i++) {
-    const value = values[i]!
+    const value = values[i]
     if (value !== value) throw new NotFiniteError(`The model gave NaN for token ${i}: its weights or its cache are damaged.`)
-    if (value > values[best]!) best = i
+    if (value > values[best]) best = i
   }
   return best
 }
@@ -36,7 +36,7 @@ export function sample(logits: Float32Array, options: SamplingOptions, random: R
   const { temperature = 0, topK = 0, topP = 1 } = options
   const best = argmax(logits)
   if (temperature === 0 || topK === 1) return best
-  const weight = (id: number): number => Math.exp((logits[id]! - logits[best]!) / temperature)
+  const weight = (id: number): number => Math.exp((logits[id] - logits[best]) / temperature)
   const ids = nucleus(candidates(logits, topK), weight, topP)
   let total = 0
   for (const id of ids) total += weight(id)
@@ -51,10 +51,11 @@ export function sample(logits: Float32Array, options: SamplingOptions, random: R
 /** The ids of the topK largest logits (ties: the lowest ids), or all. */
 function candidates(logits: Float32Array, topK: number): number[] {
   if (topK === 0 || topK >= logits.length) return Array.from(logits.keys())
-  const threshold = logits.slice().sort()[logits.length - topK]!
-  const ids: number[] = [], ties: number[] = []
+  const threshold = logits.slice().sort()[logits.length - topK]
+  const ids: number[] = [],
+    ties: number[] = []
   for (let id = 0; id < logits.length; id++) {
-    if (logits[id]! > threshold) ids.push(id)
+    if (logits[id] > threshold) ids.push(id)
     else if (logits[id] === threshold) ties.push(id)
   }
   return [...ids, ...ties.slice(0, topK - ids.length)].sort((a, b) => a - b)
@@ -66,7 +67,7 @@ function nucleus(ids: number[], weight: (id: number) => number, topP: number): n
   let total = 0
   for (const id of ids) total += weight(id)
   // All ids below this cut weigh less than 1 - topP together, so none is needed: it saves sorting the vocabulary.
-  const cut = (1 - topP) * total / ids.length
+  const cut = ((1 - topP) * total) / ids.length
   const likely = ids.filter((id) => weight(id) >= cut).sort((a, b) => weight(b) - weight(a) || a - b)
   let sum = 0
   const end = likely.findIndex((id) => (sum += weight(id)) >= topP * total)

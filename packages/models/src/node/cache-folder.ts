@@ -13,10 +13,17 @@ export function cacheFolder(environment: Environment = process.env): string {
 }
 
 /** The folder of a model that Hugging Face's own tools have downloaded whole, if there is one. */
-export async function huggingFaceSnapshot(repository: string, revision: string, environment: Environment = process.env): Promise<string | undefined> {
+export async function huggingFaceSnapshot(
+  repository: string,
+  revision: string,
+  environment: Environment = process.env,
+): Promise<string | undefined> {
   const home = environment.HF_HOME || join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface')
   const folder = join(environment.HF_HUB_CACHE || join(home, 'hub'), `models--${repository.replace('/', '--')}`)
-  const commit = await readFile(join(folder, 'refs', revision), 'utf8').then((text) => text.trim(), () => revision)
+  const commit = await readFile(join(folder, 'refs', revision), 'utf8').then(
+    (text) => text.trim(),
+    () => revision,
+  )
   const snapshot = join(folder, 'snapshots', commit)
   return (await isWhole(snapshot)) ? snapshot : undefined
 }

@@ -79,7 +79,9 @@ async function transfer(remote: Remote, part: string, options: DownloadOptions):
   if (response.status !== 206) have = 0
   const total = response.status === 206 ? totalSize(response) : Number(response.headers.get('content-length') ?? size)
   if (total !== undefined && total !== size && !response.headers.has('content-encoding'))
-    throw new DownloadError(`${url} is ${total} bytes long, expected ${size}: the file has changed, try again.`, { status: response.status })
+    throw new DownloadError(`${url} is ${total} bytes long, expected ${size}: the file has changed, try again.`, {
+      status: response.status,
+    })
   const file = await open(part, have ? 'r+' : 'w')
   try {
     have = await write(response.body, file, have, size, (done) => onProgress?.({ done, total: size }))
@@ -95,7 +97,11 @@ async function transfer(remote: Remote, part: string, options: DownloadOptions):
 }
 
 async function write(
-  body: ReadableStream<Uint8Array>, file: FileHandle, at: number, size: number, onBytes: (done: number) => void,
+  body: ReadableStream<Uint8Array>,
+  file: FileHandle,
+  at: number,
+  size: number,
+  onBytes: (done: number) => void,
 ): Promise<number> {
   for await (const bytes of body as unknown as AsyncIterable<Uint8Array>) {
     if (at + bytes.length > size) return at + bytes.length

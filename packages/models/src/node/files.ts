@@ -17,7 +17,7 @@ export async function fileSource(path: string): Promise<FileSource> {
     size,
     async read(start, end) {
       const bytes = new Uint8Array(end - start)
-      for (let filled = 0; filled < bytes.length; ) {
+      for (let filled = 0; filled < bytes.length;) {
         const { bytesRead } = await handle.read(bytes, filled, Math.min(MOST, bytes.length - filled), start + filled)
         if (!bytesRead) return bytes.subarray(0, filled)
         filled += bytesRead

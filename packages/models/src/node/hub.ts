@@ -73,14 +73,24 @@ async function getFile(repository: string, revision: string, file: string, folde
   const { fileDownloadInfo, HubApiError } = await import('@huggingface/hub')
   const hubUrl = options.hubUrl ?? (process.env.HF_ENDPOINT || 'https://huggingface.co')
   const accessToken = options.accessToken ?? (process.env.HF_TOKEN || undefined)
-  const request: typeof fetch = (input, init) => (options.fetch ?? fetch)(input, { ...init, ...(options.signal && { signal: options.signal }) })
-  const info = await fileDownloadInfo({ repo: repository, path: file, revision, hubUrl, fetch: request, ...(accessToken && { accessToken }) })
-    .catch((cause: unknown) => {
-      options.signal?.throwIfAborted()
-      const status = cause instanceof HubApiError ? cause.statusCode : undefined
-      const advice = status === 401 || status === 403 ? 'it may not exist or need a token (HF_TOKEN)' : 'check the name and the connection'
-      throw new DownloadError(`${hubUrl} does not give out ${repository}/${file} (${status ?? String(cause)}): ${advice}.`, { cause, ...(status && { status }) })
+  const request: typeof fetch = (input, init) =>
+    (options.fetch ?? fetch)(input, { ...init, ...(options.signal && { signal: options.signal }) })
+  const info = await fileDownloadInfo({
+    repo: repository,
+    path: file,
+    revision,
+    hubUrl,
+    fetch: request,
+    ...(accessToken && { accessToken }),
+  }).catch((cause: unknown) => {
+    options.signal?.throwIfAborted()
+    const status = cause instanceof HubApiError ? cause.statusCode : undefined
+    const advice = status === 401 || status === 403 ? 'it may not exist or need a token (HF_TOKEN)' : 'check the name and the connection'
+    throw new DownloadError(`${hubUrl} does not give out ${repository}/${file} (${status ?? String(cause)}): ${advice}.`, {
+      cause,
+      ...(status && { status }),
     })
+  })
   if (!info) return false
   const { onDownload, ...rest } = options
   await download({ url: info.url, size: info.size, etag: info.etag }, path, {

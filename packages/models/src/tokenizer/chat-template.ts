@@ -15,7 +15,10 @@ export interface ChatOptions {
 
 /** Renders a Hugging Face chat template. `tokens` are `bos_token` and `eos_token`. Throws ModelInputError with the template's reason. */
 export function renderChat(
-  template: string, messages: readonly ChatMessage[], tokens: { bos_token: string; eos_token: string }, options: ChatOptions = {},
+  template: string,
+  messages: readonly ChatMessage[],
+  tokens: { bos_token: string; eos_token: string },
+  options: ChatOptions = {},
 ): string {
   try {
     return new Template(template).render({

@@ -11,7 +11,8 @@ export interface Detokenizer {
  * first token specially, and a character may span several tokens.)
  */
 export function createDetokenizer(decode: (tokens: number[]) => string): Detokenizer {
-  let given: number[] = [], pending: number[] = []
+  let given: number[] = [],
+    pending: number[] = []
   const fresh = (): string => decode([...given, ...pending]).slice(decode(given).length)
   const take = (text: string): string => {
     if (text) [given, pending] = [pending, []]

@@ -14,8 +14,7 @@ export const TokenKind = { normal: 1, unknown: 2, control: 3, userDefined: 4, un
 /** Throws ModelFormatError if there are no tokens. */
 export function readVocabulary(metadata: Record<string, unknown>): GgufVocabulary {
   const tokens = metadata['tokenizer.ggml.tokens']
-  if (!Array.isArray(tokens) || !tokens.length)
-    throw new ModelFormatError('The GGUF file has no tokenizer.ggml.tokens: fetch it again.')
+  if (!Array.isArray(tokens) || !tokens.length) throw new ModelFormatError('The GGUF file has no tokenizer.ggml.tokens: fetch it again.')
   const kinds = metadata['tokenizer.ggml.token_type']
   return { tokens: tokens as string[], kinds: Array.isArray(kinds) ? (kinds as number[]) : tokens.map(() => TokenKind.normal), metadata }
 }
@@ -36,7 +35,8 @@ export function around(tokens: readonly string[], metadata: Record<string, unkno
     const wanted = metadata[`tokenizer.ggml.add_${name}_token`] ?? otherwise
     return wanted === true && tokens[at] !== undefined ? [{ id: tokens[at], at }] : []
   }
-  const first = token('bos', bosByDefault), last = token('eos', false)
+  const first = token('bos', bosByDefault),
+    last = token('eos', false)
   if (!first.length && !last.length) return null
   const special = ({ id }: { id: string }): object => ({ SpecialToken: { id, type_id: 0 } })
   const template = [...first.map(special), { Sequence: { id: 'A', type_id: 0 } }, ...last.map(special)]

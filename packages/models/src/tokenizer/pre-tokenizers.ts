@@ -12,8 +12,10 @@ const GPT2 = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{
 const CONTRACTIONS = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)`
 const TAIL = String.raw` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 const digits = (count: string): string => String.raw`${CONTRACTIONS}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}${count}|${TAIL}`
-const UPPER = String.raw`\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}`, LOWER = String.raw`\p{Ll}\p{Lm}\p{Lo}\p{M}`
-const TEKKEN = String.raw`[^\r\n\p{L}\p{N}]?[${UPPER}]*[${LOWER}]+|[^\r\n\p{L}\p{N}]?[${UPPER}]+[${LOWER}]*|\p{N}|` +
+const UPPER = String.raw`\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}`,
+  LOWER = String.raw`\p{Ll}\p{Lm}\p{Lo}\p{M}`
+const TEKKEN =
+  String.raw`[^\r\n\p{L}\p{N}]?[${UPPER}]*[${LOWER}]+|[^\r\n\p{L}\p{N}]?[${UPPER}]+[${LOWER}]*|\p{N}|` +
   String.raw` ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
 const gpt2: PreTokenizer = { patterns: [GPT2] }
@@ -34,7 +36,7 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   codeshell: single,
   exaone: single,
   'llama-bpe': llama3,
-  'llama3': llama3,
+  llama3: llama3,
   'llama-v3': llama3,
   qwen2,
   'deepseek-r1-qwen': qwen2,

@@ -16,10 +16,7 @@ export function sentencePieceJson({ tokens, kinds, metadata }: GgufVocabulary): 
     added_tokens: addedTokens(tokens, kinds),
     normalizer: {
       type: 'Sequence',
-      normalizers: [
-        ...(prefix ? [{ type: 'Prepend', prepend: '▁' }] : []),
-        { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
-      ],
+      normalizers: [...(prefix ? [{ type: 'Prepend', prepend: '▁' }] : []), { type: 'Replace', pattern: { String: ' ' }, content: '▁' }],
     },
     pre_tokenizer: null,
     post_processor: around(tokens, metadata, true),
@@ -56,7 +53,7 @@ function mergesFromScores(tokens: readonly string[], kinds: readonly number[], s
     for (const point of points.slice(0, -1)) {
       left += point
       const right = token.slice(left.length)
-      if (plain.has(left) && plain.has(right)) found.push({ left, right, score: scores[id]! })
+      if (plain.has(left) && plain.has(right)) found.push({ left, right, score: scores[id] })
     }
   }
   return found.sort((a, b) => b.score - a.score || b.left.length - a.left.length).map(({ left, right }) => [left, right])

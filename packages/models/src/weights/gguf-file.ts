@@ -35,15 +35,19 @@ export async function readGguf(file: FileSource): Promise<GgufFile> {
   }
   if (!parsed.littleEndian) throw new UnsupportedModelError(`${file.name} is big-endian: convert it to a little-endian GGUF file.`)
   // Past the end the parser reads zeros.
-  if (parsed.tensorInfoByteRange[1] > file.size)
-    throw new ModelFormatError(`${file.name} is cut short within its header: fetch it again.`)
+  if (parsed.tensorInfoByteRange[1] > file.size) throw new ModelFormatError(`${file.name} is cut short within its header: fetch it again.`)
   const tensors = new Map<string, GgufTensor>()
   for (const info of parsed.tensorInfos) {
     const type = ggufTypeName(info.dtype)
     const shape = info.shape.map(Number).reverse()
     const start = Number(parsed.tensorDataOffset + info.offset)
     const decoder = GGUF_DECODERS[type]
-    const bytes = decoder && storedBytes(decoder, shape.reduce((a, b) => a * b, 1))
+    const bytes =
+      decoder &&
+      storedBytes(
+        decoder,
+        shape.reduce((a, b) => a * b, 1),
+      )
     const end = bytes === undefined ? undefined : start + bytes
     if (decoder && (bytes === undefined || (shape.at(-1) ?? 1) % decoder.block !== 0))
       throw new ModelFormatError(`${file.name}: tensor '${info.name}' [${shape.join(', ')}] does not fill ${type} blocks: fetch it again.`)
@@ -58,7 +62,8 @@ export async function readGguf(file: FileSource): Promise<GgufFile> {
 function rangesOf(file: FileSource): typeof fetch {
   return async (_, init) => {
     const range = /bytes=(\d+)-(\d+)/.exec(new Headers(init?.headers).get('range') ?? '')!
-    const start = Math.min(Number(range[1]), file.size), end = Math.min(Number(range[2]) + 1, file.size)
+    const start = Math.min(Number(range[1]), file.size),
+      end = Math.min(Number(range[2]) + 1, file.size)
     const bytes = start < end ? await file.read(start, end) : new Uint8Array(0)
     return new Response(bytes as Uint8Array<ArrayBuffer>, { headers: { 'content-range': `bytes ${start}-${end - 1}/${file.size}` } })
   }

@@ -23,6 +23,6 @@ export function ggufName(name: string): string | undefined {
   const layer = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name)
   if (!layer) return MODEL[name]
   const [, index, part, kind] = layer
-  const own = LAYER[part!]
+  const own = LAYER[part]
   return own && `blk.${index}.${own}.${kind}`
 }

@@ -21,11 +21,11 @@ export async function openGguf(file: FileSource): Promise<GgufModel> {
   const table = opened.tensors.get('token_embd.weight')
   if (!table) throw new ModelFormatError(`${file.name} has no token_embd.weight: use a GGUF file of a whole language model.`)
   const rope = find(opened, 'rope_freqs.weight')
-  const factors = rope && new Float32Array(rope.shape[0]!)
+  const factors = rope && new Float32Array(rope.shape[0])
   if (rope) (await rope.load()).read(0, factors!, 0)
   const config = configFromGguf(opened.metadata, {
     file: file.name,
-    vocabulary: table.shape[0]!,
+    vocabulary: table.shape[0],
     head: opened.tensors.has('output.weight'),
     ...(factors && { frequencyFactors: factors }),
   })
@@ -46,9 +46,7 @@ function find({ file, tensors }: GgufFile, name: string, rowOf?: (row: number) =
   const { type, shape, start, end } = tensor
   const decoder = GGUF_DECODERS[type]
   if (!decoder || end === undefined)
-    throw new UnsupportedModelError(
-      `Weight '${name}' is stored as ${type}: use a GGUF file in ${Object.keys(GGUF_DECODERS).join(', ')}.`,
-    )
+    throw new UnsupportedModelError(`Weight '${name}' is stored as ${type}: use a GGUF file in ${Object.keys(GGUF_DECODERS).join(', ')}.`)
   return stored({ file, start, end, shape, type, decoder, ...(rowOf && { rowOf }) })
 }
 
@@ -59,7 +57,8 @@ function find({ file, tensors }: GgufFile, name: string, rowOf?: (row: number) =
 function rowOrder(config: ModelConfig, name: string): ((row: number) => number) | undefined {
   if (config.architecture !== 'llama' && config.architecture !== 'mistral') return undefined
   if (!/\.self_attn\.[qk]_proj\.weight$/.test(name)) return undefined
-  const { headDim } = config, half = headDim / 2
+  const { headDim } = config,
+    half = headDim / 2
   return (row) => {
     const within = row % headDim
     return row - within + 2 * (within % half) + (within < half ? 0 : 1)

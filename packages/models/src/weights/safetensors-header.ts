@@ -12,7 +12,21 @@ export interface SafetensorsEntry {
 }
 
 const BYTES: Record<string, number> = {
-  F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1,
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
 }
 
 // The format's own limit.
@@ -40,7 +54,11 @@ export async function readSafetensorsHeader(file: FileSource): Promise<Map<strin
     if (name === '__metadata__') continue
     const problem = checkEntry(value, file.size - 8 - length)
     if (problem) throw broken(`tensor '${name}' ${problem}`)
-    const { dtype, shape, data_offsets: [from, to] } = value as { dtype: string; shape: number[]; data_offsets: [number, number] }
+    const {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    } = value as { dtype: string; shape: number[]; data_offsets: [number, number] }
     entries.set(name, { dtype, shape, start: 8 + length + from, end: 8 + length + to })
   }
   return entries
@@ -54,7 +72,7 @@ function checkEntry(value: unknown, dataBytes: number): string | undefined {
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(whole)) return 'has no valid offsets'
   const [from, to] = offsets as [number, number]
   if (from > to || to > dataBytes) return `ends at byte ${to} of ${dataBytes}: the file is cut short`
-  const needed = shape.reduce((product, n) => product * n, 1) * BYTES[dtype]!
+  const needed = shape.reduce((product, n) => product * n, 1) * BYTES[dtype]
   if (to - from !== needed) return `takes ${to - from} bytes, but its shape needs ${needed}`
   return undefined
 }

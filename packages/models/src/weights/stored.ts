@@ -18,7 +18,7 @@ export interface Place {
 export function stored(place: Place): StoredTensor {
   const { file, start, end, shape, type, decoder, rowOf = (row) => row } = place
   const columns = shape.at(-1) ?? 1
-  const rowBytes = columns / decoder.block * decoder.bytes
+  const rowBytes = (columns / decoder.block) * decoder.bytes
   return {
     shape,
     type,

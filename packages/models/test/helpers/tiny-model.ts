@@ -3,8 +3,20 @@ import type { ModelConfig } from '../../src/config/model-config.ts'
 import type { Weights } from '../../src/weights/weights.ts'
 
 export const TINY: ModelConfig = {
-  architecture: 'llama', layers: 2, width: 32, feedForward: 48, queryHeads: 4, kvHeads: 2, headDim: 8, vocabulary: 50,
-  maxPositions: 128, normEpsilon: 1e-5, rope: { theta: 10000 }, tiedEmbeddings: true, queryKeyNorm: false, eos: [1],
+  architecture: 'llama',
+  layers: 2,
+  width: 32,
+  feedForward: 48,
+  queryHeads: 4,
+  kvHeads: 2,
+  headDim: 8,
+  vocabulary: 50,
+  maxPositions: 128,
+  normEpsilon: 1e-5,
+  rope: { theta: 10000 },
+  tiedEmbeddings: true,
+  queryKeyNorm: false,
+  eos: [1],
 }
 
 export interface TinyWeights extends Weights {
