@@ -154,7 +154,7 @@ export class PageList {
 
   /** A smaller page with some rows of a packed group: the same codes, the same scales. */
   private shrunk(page: Page, kept: Uint32Array): Page {
-    const small = this.pool.page(page.codec, Math.min(page.capacity, roundUp(kept.length)), this.headDim)
+    const small = this.pool.page(page.codec, kept.length, this.headDim)
     kept.forEach((row, i) => this.copyRows(page, row, small, i, 1))
     small.rows = kept.length
     const { shared } = partsOf(page.codec.layout, page.codec, this.headDim)

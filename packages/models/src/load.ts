@@ -34,7 +34,12 @@ export async function loadModelFiles(files: FileSet, options: LoadOptions = {}):
   const generation = (await readJson(files, 'generation_config.json')) as { eos_token_id?: number | number[] } | undefined
   const eos = [...new Set([...config.eos, ...[generation?.eos_token_id ?? []].flat()])]
   const tokenizer = await loadTokenizer(files)
-  return { model: await loadWeights({ ...config, eos }, await openSafetensors(files), options), tokenizer }
+  const weights = await openSafetensors(files)
+  try {
+    return { model: await loadWeights({ ...config, eos }, weights, options), tokenizer }
+  } finally {
+    await weights.close()
+  }
 }
 
 /** The tokenizer of a model in Hugging Face layout; undefined if there is no tokenizer.json. Throws ModelFormatError. */
@@ -46,20 +51,20 @@ export async function loadTokenizer(files: FileSet): Promise<Tokenizer | undefin
   return new Tokenizer(json as object, { ...(config && { config }), ...(chatTemplate && { chatTemplate }) })
 }
 
-/** Loads a GGUF file. A tfjs backend must have been set up. Throws ModelFormatError, UnsupportedModelError. */
+/** Loads a GGUF file and closes it. A tfjs backend must have been set up. Throws ModelFormatError, UnsupportedModelError. */
 export async function loadGguf(file: FileSource, options: LoadOptions = {}): Promise<LoadedModel> {
-  const { config, weights, metadata } = await openGguf(file)
-  const tokenizer = tokenizerFromGguf(metadata)
-  return { model: await loadWeights(config, weights, options), tokenizer }
+  try {
+    const { config, weights, metadata } = await openGguf(file)
+    const tokenizer = tokenizerFromGguf(metadata)
+    return { model: await loadWeights(config, weights, options), tokenizer }
+  } finally {
+    await file.close?.()
+  }
 }
 
 async function loadWeights(config: ModelConfig, weights: Weights, options: LoadOptions): Promise<LlamaModel> {
   const maxPositions = options.maxPositions ?? config.maxPositions
-  try {
-    if (!Number.isInteger(maxPositions) || maxPositions < 1)
-      throw new ModelInputError(`maxPositions is ${maxPositions}: give a whole number of at least 1.`)
-    return await LlamaModel.load({ ...config, maxPositions }, weights, options)
-  } finally {
-    await weights.close()
-  }
+  if (!Number.isInteger(maxPositions) || maxPositions < 1)
+    throw new ModelInputError(`maxPositions is ${maxPositions}: give a whole number of at least 1.`)
+  return LlamaModel.load({ ...config, maxPositions }, weights, options)
 }

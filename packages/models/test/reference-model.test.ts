@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createKernels, type Kernels } from '@kvfold/kernels'
 import { KvCache } from '@kvfold/kv-core'
+import { memory } from '@tensorflow/tfjs-core'
 import { argmax, type LlamaModel, type Tokenizer } from '@kvfold/models'
 import { loadModel } from '@kvfold/models/node'
 import { modelUrl } from '@kvfold/reference-model'
@@ -65,6 +66,17 @@ describe('logits of the full cache equal those of PyTorch', () => {
     for (let i = 0; i < ids.length; i++) expect(argmax(await model.forward([ids[i]], cache))).toBe(topIds[i * index.top])
     await cache.dispose()
   })
+})
+
+it('a decode step leaves no tensor and no heap memory behind', async () => {
+  const cache = new KvCache(model.shape, { kernels })
+  await model.forward(goldens['needle'].ids, cache)
+  await model.forward([5], cache)
+  const tensors = memory().numTensors
+  for (let i = 0; i < 30; i++) await model.forward([i + 2], cache)
+  expect(memory().numTensors).toBe(tensors)
+  await cache.dispose()
+  expect(kernels.heap.live).toBe(0)
 })
 
 it('the tokenizer gives what the library that trained it gives, for odd texts too', () => {

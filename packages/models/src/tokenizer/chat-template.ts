@@ -25,9 +25,6 @@ export function renderChat(
       ...tokens,
       messages,
       add_generation_prompt: options.generationPrompt ?? true,
-      raise_exception: (reason: string) => {
-        throw new Error(reason)
-      },
       ...options.variables,
     })
   } catch (cause) {

@@ -1,7 +1,10 @@
 type Value = string | number | boolean | string[] | number[]
 
 /** The bytes of a GGUF file (version 3). Whole numbers are written as uint32, others as float32. Shapes are [out, in]. */
-export function writeGguf(metadata: Record<string, Value>, tensors: { name: string; shape: number[]; type: number; data: Uint8Array }[]): Uint8Array {
+export function writeGguf(
+  metadata: Record<string, Value>,
+  tensors: { name: string; shape: number[]; type: number; data: Uint8Array }[],
+): Uint8Array {
   const parts: Uint8Array[] = []
   const u32 = (x: number): void => void parts.push(new Uint8Array(Uint32Array.of(x).buffer))
   const u64 = (x: number): void => void parts.push(new Uint8Array(BigUint64Array.of(BigInt(x)).buffer))
