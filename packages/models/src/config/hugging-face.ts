@@ -1,6 +1,6 @@
 import { ModelFormatError, UnsupportedModelError } from '../errors.ts'
 import { fields, type Fields } from './fields.ts'
-import { checkArchitecture, checkConfig, type ModelConfig } from './model-config.ts'
+import { type Architecture, checkArchitecture, checkConfig, type ModelConfig } from './model-config.ts'
 import { ropeFromHuggingFace } from './rope.ts'
 
 /**
@@ -17,7 +17,7 @@ export function configFromHuggingFace(json: unknown): ModelConfig {
   const width = config.count('hidden_size')
   const queryHeads = config.count('num_attention_heads')
   const trained = config.count('max_position_embeddings', 2048)
-  checkWindow(config, trained)
+  checkWindow(config, architecture, 'sliding_window' in json, trained)
   const { rope, maxPositions } = ropeFromHuggingFace(config, trained)
   const bos = config.ids('bos_token_id')[0]
   return checkConfig({
@@ -49,10 +49,14 @@ function refuse(config: Fields): void {
     )
 }
 
-/** Sliding windows are refused unless they are switched off or at least as long as the model's context. */
-function checkWindow(config: Fields, maxPositions: number): void {
-  const window = config.get('sliding_window')
-  if (window === undefined || config.get('use_sliding_window') === false) return
+/**
+ * Sliding windows are refused unless they are switched off or at least as long as the model's context. As in transformers, a Mistral config
+ * that does not mention its window has one of 4096, and Qwen uses its window only if `use_sliding_window` says so.
+ */
+function checkWindow(config: Fields, architecture: Architecture, mentioned: boolean, maxPositions: number): void {
+  const window = architecture === 'mistral' && !mentioned ? 4096 : config.get('sliding_window')
+  const used = config.get('use_sliding_window')
+  if (window === undefined || used === false || (architecture.startsWith('qwen') && used !== true)) return
   const layers = config.get('layer_types')
   if (Array.isArray(layers) && layers.every((kind) => kind === 'full_attention')) return
   if (typeof window === 'number' && window >= maxPositions) return
