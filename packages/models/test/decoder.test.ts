@@ -15,6 +15,8 @@ const variants: [string, ModelConfig, string[]][] = [
   ['llama, untied, all biases', { ...TINY, tiedEmbeddings: false }, ['proj']],
   ['qwen2: bias on q, k, v', { ...TINY, architecture: 'qwen2' }, ['q_proj', 'k_proj', 'v_proj']],
   ['qwen3: q and k norms, wide heads', { ...TINY, architecture: 'qwen3', headDim: 16, queryKeyNorm: true }, []],
+  ['mistral, linear rope', { ...TINY, architecture: 'mistral', rope: { theta: 1000, scaling: { type: 'linear', factor: 3 } } }, []],
+  ['yarn rope', { ...TINY, rope: { theta: 1000, scaling: { type: 'yarn', factor: 4, originalMaxPositions: 32 } } }, []],
   [
     'one KV head, llama3 rope',
     {
