@@ -122,7 +122,7 @@ async function loadOurs() {
     ['models/dist/index.js', 'models/dist/node/index.js', 'kv-core/dist/index.js', 'kernels/dist/index.js'].map(at),
   )
   const loaded = await node.loadModel(gguf)
-  const active = await kernels.createKernels()
+  const active = kernels.createKernels()
   console.log(`Ours: tfjs ${await node.startBackend()}, kernels ${active.name}`)
   return {
     ...loaded,

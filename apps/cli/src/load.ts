@@ -24,7 +24,7 @@ export async function load(name: string, quiet: boolean): Promise<Loaded> {
       onProgress: ({ done, total }) => task.update(percent(done, total)),
     })
     if (!tokenizer) throw new UsageError(`${name} has no tokenizer: give a model that comes with one.`)
-    return { name, model, tokenizer, kernels: await createKernels() }
+    return { name, model, tokenizer, kernels: createKernels() }
   } finally {
     task.stop()
   }

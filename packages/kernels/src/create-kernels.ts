@@ -10,7 +10,7 @@ import { supported } from './wasm/module.ts'
  * The fastest kernels that this machine has: wasm where there is SIMD, else plain TypeScript. They work in the memory of tfjs's wasm
  * backend if that is the active one (so that its tensors are read where they lie), else in one of their own.
  */
-export async function createKernels(): Promise<Kernels> {
+export function createKernels(): Kernels {
   if (!supported()) return referenceKernels()
   return wasmKernels(engine().backendName === 'wasm' ? tfjsHeap() : ownHeap())
 }

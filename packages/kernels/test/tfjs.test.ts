@@ -17,7 +17,7 @@ let kernels: Kernels
 
 beforeAll(async () => {
   await setBackend('wasm')
-  kernels = await createKernels()
+  kernels = createKernels()
 })
 
 describe("in the memory of tfjs's wasm backend", () => {
@@ -79,7 +79,7 @@ describe("in the memory of tfjs's wasm backend", () => {
 describe('a heap of its own', () => {
   it('gives aligned, separate blocks, takes them back once, and merges them', async () => {
     const heap = ownHeap()
-    await wasmKernels(heap)
+    wasmKernels(heap)
     const blocks = [1, 100, 17, 4096].map((bytes) => ({ bytes, address: heap.malloc(bytes) }))
     expect(heap.live).toBe(4214)
     blocks.forEach(({ address, bytes }, i) => {

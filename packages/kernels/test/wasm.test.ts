@@ -12,7 +12,7 @@ let heap: WasmHeap, wasm: Kernels, reference: Kernels
 
 beforeEach(async () => {
   heap = ownHeap()
-  wasm = await wasmKernels(heap)
+  wasm = wasmKernels(heap)
   reference = referenceKernels(heap)
 })
 

@@ -1,4 +1,4 @@
-import { referenceKernels, type Kernels } from '@kvfold/kernels'
+import { createKernels, type Kernels } from '@kvfold/kernels'
 import { ShapeError, UnsupportedPolicyError } from './errors.ts'
 import { Head } from './head.ts'
 import { Layer, type Shared } from './layer.ts'
@@ -15,7 +15,7 @@ import { PlanTrace } from './trace.ts'
 export interface CacheOptions {
   /** Default: the full cache. */
   policy?: Policy
-  /** Default: the reference kernels, which are slow. `await createKernels()` gives the fastest of this machine. */
+  /** Default: `createKernels()`, the fastest of this machine. Caches of one program should share theirs. */
   kernels?: Kernels
   /** Record every applied plan in `trace`. Default false. */
   trace?: boolean
@@ -39,7 +39,7 @@ export class KvCache {
     checkShape(shape)
     this.shape = shape
     this.policy = options.policy ?? compose()
-    this.kernels = options.kernels ?? referenceKernels()
+    this.kernels = options.kernels ?? createKernels()
     checkPolicy(shape, this.policy)
     this.pool = from?.pool ?? new PagePool(this.kernels.heap)
     this.users = from?.users ?? new Set()

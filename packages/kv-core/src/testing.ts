@@ -1,4 +1,4 @@
-import { ownHeap, referenceKernels, type ArrayTensor, type Kernels } from '@kvfold/kernels'
+import { createKernels, type ArrayTensor, type Kernels } from '@kvfold/kernels'
 import { KvCache } from './cache.ts'
 import type { Preset } from './method.ts'
 import { compose, type Policy } from './policy.ts'
@@ -14,7 +14,7 @@ export interface Runner {
 export interface LawOptions {
   /** Default: 2 layers, 4 query heads, 2 KV heads of 32. */
   shape?: CacheShape
-  /** Default: the reference kernels on a heap of their own. */
+  /** Default: the fastest of this machine. */
   kernels?: () => Kernels | Promise<Kernels>
   /** Default: from the clock; a failure names it. */
   seed?: number
@@ -33,7 +33,7 @@ export function testMethod(name: string, make: () => Preset[], { describe, it }:
       it(law.says, async () => {
         const seed = options.seed ?? Date.now() >>> 0
         const policy = compose(...make())
-        const kernels = await (options.kernels?.() ?? referenceKernels(ownHeap()))
+        const kernels = await (options.kernels?.() ?? createKernels())
         const setting = { shape: options.shape ?? SHAPE, policy, kernels, random: createRandom(seed) }
         try {
           await law.check(setting)

@@ -11,7 +11,7 @@ it.each<[string, () => Preset[]]>([
   ['rows leave, are folded and packed', () => [largest({ budget: 100 }), average(), packed({ residual: 16 })]],
   ['rows leave, are packed, and pages are away', () => [largest({ budget: 100 }), packed({ residual: 16 }), away()]],
 ])('memory is flat over a thousand decode steps at a fixed budget: %s', async (_, make) => {
-  const kernels = await wasmKernels(ownHeap())
+  const kernels = wasmKernels(ownHeap())
   const cache = new KvCache(shape, { policy: compose(...make()), kernels })
   const random = createRandom(2)
   const step = async (n: number): Promise<void> => {

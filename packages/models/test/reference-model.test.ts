@@ -29,7 +29,7 @@ beforeAll(async () => {
   const loaded = await loadModel(fileURLToPath(modelUrl))
   model = loaded.model
   tokenizer = loaded.tokenizer!
-  kernels = await createKernels()
+  kernels = createKernels()
 })
 
 afterAll(() => model.dispose())

@@ -13,7 +13,6 @@ interface WebAssemblyApi {
   Memory: new (size: { initial: number; maximum: number }) => WasmMemory
   Module: new (binary: Uint8Array) => WasmModule
   Instance: new (module: WasmModule, imports: Record<string, Record<string, unknown>>) => { readonly exports: unknown }
-  compile(binary: Uint8Array): Promise<WasmModule>
   validate(binary: Uint8Array): boolean
 }
 

@@ -15,9 +15,9 @@ const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
  * The kernels in WebAssembly with SIMD, on a heap inside a wasm memory: tfjs's own (`tfjsHeap()`) or one of ours (`ownHeap()`).
  * Reserves 200 KiB of scratch there for good. Results equal the reference's to about 1e-6 relative. Throws KernelUnavailableError.
  */
-export async function wasmKernels(heap: WasmHeap): Promise<Kernels> {
+export function wasmKernels(heap: WasmHeap): Kernels {
   if (!supported()) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
-  const wasm = await instantiate(heap.memory)
+  const wasm = instantiate(heap.memory)
   const reference = referenceKernels(heap)
   const scratch = heap.reserve(SCRATCH)
   const fits = (headDim: number): boolean => headDim % 16 === 0 && headDim <= MAX_HEAD

@@ -91,8 +91,8 @@ export function supported(): boolean {
 }
 
 /** The kernels on a memory. */
-export async function instantiate(memory: WasmMemory): Promise<KernelModule> {
-  const compiled = await webAssembly.compile(bytes())
+export function instantiate(memory: WasmMemory): KernelModule {
+  const compiled = new webAssembly.Module(bytes())
   return new webAssembly.Instance(compiled, { env: { memory, abort } }).exports as KernelModule
 }
 
