@@ -57,7 +57,7 @@ export interface HeadView {
   foldable(row: number): boolean
 }
 
-/** A number kept per row. New rows start with `initial`. */
+/** A number kept per row. New rows start with `initial`. A column named `bias` is added to the rows' logits. */
 export interface ColumnSpec {
   name: string
   initial: number
@@ -166,7 +166,7 @@ export interface Encoder {
   classes: readonly StorageClass[]
   flush: FlushRule
   needs?: Needs
-  /** The class of each kept row that is not packed yet, at `prefill`. Default: all 0. */
+  /** The class of each kept row that is not packed yet, at `prefill`; `scores` are the scorer's, if there is one. Default: all 0. */
   assign?(kept: Uint32Array, scores: Float32Array | undefined, head: HeadView): Uint8Array
 }
 

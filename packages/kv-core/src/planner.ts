@@ -38,6 +38,7 @@ export class Planner {
     const { policy, shape } = this
     const scores = await this.score(layer, moment, observations, seen)
     let done = [layer]
+    if (scores && moment === 'prefill') this.keepScores(layer, scores)
     if (policy.budget && scores) {
       const { when = 'layer' } = policy.budget
       if (moment === 'decode') await this.cut(layer, moment, scores, seen)
@@ -46,7 +47,6 @@ export class Planner {
         await this.cut(layer, moment, scores, seen)
       } else {
         const last = layer === shape.layers - 1
-        this.keepScores(layer, scores)
         if (when === 'cascade' || last) await this.cutTogether(layer, moment, seen)
         // Rows are packed only when their layer will not be cut again for this prompt.
         done = last ? this.layers.map((_, i) => i) : []
@@ -77,9 +77,9 @@ export class Planner {
     return scores ? views.map((head, i) => score.score(observations[i], head)) : undefined
   }
 
-  /** Scores wait in a column for a budget that depends on layers still to come. */
+  /** Scores wait in a column for a budget that depends on layers still to come, or for an encoder that stores rows by their score. */
   private keepScores(layer: number, scores: Float32Array[]): void {
-    this.layers[layer].forEach((head, i) => head.columns.get('score').set(scores[i]))
+    for (const [i, head] of this.layers[layer].entries()) if (head.columns.has('score')) head.columns.get('score').set(scores[i])
   }
 
   private async cutTogether(upTo: number, moment: Moment, seen: number): Promise<void> {
@@ -181,7 +181,7 @@ export class Planner {
       if (encode) {
         if (encode.assign && moment === 'prefill') {
           const view = await this.view(layer, index, head, seen)
-          await head.assign(encode.assign(allRows(head.rows), undefined, view))
+          await head.assign(encode.assign(allRows(head.rows), head.columns.has('score') ? head.columns.get('score') : undefined, view))
         }
         head.pack(encode)
       }

@@ -42,7 +42,7 @@ export function compose(...presets: readonly Preset[]): Policy {
   checkParts(parts, owner)
   const { budget, score, select, fold, encode, place, attention } = parts
   const columns = [...(score?.columns ?? [])]
-  if (budget?.when && budget.when !== 'layer') columns.push({ name: 'score', initial: 0 })
+  if (score && ((budget?.when && budget.when !== 'layer') || encode?.assign)) columns.push({ name: 'score', initial: 0 })
   return {
     text: presets.map((preset) => preset.text).join(' + ') || 'full',
     budget,
