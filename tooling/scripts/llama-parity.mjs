@@ -5,8 +5,9 @@
 // llama.cpp multiplies Q4_1 weights with activations that it rounds to 8 bits; there is no switch against that. So it runs twice:
 //   float  the same weights, decoded to float32 in a second file, so that llama.cpp rounds nothing: the same tokens, and logits that agree.
 //          A different token passes only if our logits hold the two less than GAP apart.
-//   8bit   the file as it is. Beyond GAP, a different token is put down to llama.cpp's rounding only if llama.cpp itself, without that
-//          rounding, chooses our token at that step. How many prompts need this is printed.
+//   8bit   the file as it is. On five prompts whose continuation is clear (a text is copied), the same rule. On five open-ended ones,
+//          where two tokens are often close, a different token beyond GAP is put down to llama.cpp's rounding only if llama.cpp itself,
+//          without that rounding, chooses our token at that step. How many prompts need this is printed.
 import { execFileSync } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -93,7 +94,7 @@ async function fetchPeer() {
   }
 }
 
-/** Five prompts, one of more than a thousand tokens. */
+/** Five prompts with a clear continuation and five open-ended ones, each with one of more than a thousand tokens. */
 function prompts() {
   const chat = (text) =>
     `<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n` +
@@ -104,13 +105,25 @@ function prompts() {
     (_, i) =>
       `Entry ${i + 1}: on day ${((i * 7) % 30) + 1} the ship carried ${((i * 37) % 90) + 10} ${goods[i % goods.length]} for ${((i * 53) % 400) + 25} coins.`,
   )
-  return [
+  const open = [
     'The capital of France is',
     chat('Write a short poem about the sea.'),
     chat('What is 17 + 25? Explain your steps.'),
     'def fibonacci(n):\n    """Return the n-th Fibonacci number (0, 1, 1, 2, ...)."""\n',
     chat(`Here is a trader's ledger.\n${ledger.join('\n')}\nSummarise what the ship carried.`),
   ]
+  const thrice = (text, cut) => `${text}\n${text}\n${text.slice(0, cut)}`
+  const clear = [
+    thrice(Array.from({ length: 30 }, (_, i) => i + 1).join(', '), 7),
+    thrice([...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'].map((letter) => `${letter} is followed by the next letter.`).join(' '), 30),
+    thrice(ledger.slice(0, 6).join('\n'), 40),
+    thrice(
+      'function add(a, b) {\n  return a + b\n}\n\nfunction subtract(a, b) {\n  return a - b\n}\n\nfunction multiply(a, b) {\n  return a * b\n}\n\nfunction divide(a, b) {\n  return a / b\n}\n',
+      20,
+    ),
+    thrice(ledger.slice(0, 20).join('\n'), 40),
+  ]
+  return [...clear.map((text) => ({ text, clear: true })), ...open.map((text) => ({ text, clear: false }))]
 }
 
 async function loadOurs() {
@@ -274,9 +287,9 @@ fetchModel()
 const llama = await fetchPeer()
 const ours = await loadOurs()
 const runs = []
-for (const text of prompts()) {
+for (const { text, clear } of prompts()) {
   const prompt = ours.tokenizer.encode(text)
-  runs.push({ text, prompt, ours: await runOurs(ours, prompt) })
+  runs.push({ text, clear, prompt, ours: await runOurs(ours, prompt) })
   const { prefillMs, stepMs, steps } = runs.at(-1).ours
   console.log(
     `${prompt.length} tokens: prefill ${prefillMs.toFixed(0)} ms, ${stepMs.toFixed(1)} ms a token: ` +
@@ -293,7 +306,7 @@ if (values.activations !== '8bit') {
 let eight
 if (values.activations !== 'float') {
   eight = await suite('8bit activations (the Q4_1 file)', gguf, llama, runs, (result, i) =>
-    close(result) ? 'ok' : float?.[i].same > result.same ? 'llama.cpp rounds' : 'FAILED',
+    close(result) ? 'ok' : !runs[i].clear && float?.[i].same > result.same ? 'llama.cpp rounds' : 'FAILED',
   )
   console.log(
     `${count(eight, 'ok')} of ${runs.length} are equal or within a gap of ${GAP}; ${count(eight, 'llama.cpp rounds')} more differ where ` +

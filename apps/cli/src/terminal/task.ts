@@ -7,7 +7,8 @@ export interface Task {
 }
 
 export function startTask(what: string, quiet: boolean): Task {
-  if (quiet || !process.stderr.isTTY) return { update: () => {}, stop: () => {} }
+  // A terminal without a width (some that programs open) makes the spinner count lines for ever.
+  if (quiet || !process.stderr.isTTY || !process.stderr.columns) return { update: () => {}, stop: () => {} }
   const spinner = ora({ text: `${what} ...`, stream: process.stderr }).start()
   return {
     update: (how) => {
