@@ -13,9 +13,12 @@ export function startTask(what: string, quiet: boolean): Task {
   return {
     update: (how) => {
       spinner.text = `${what} ${how}`
+      // Long computations leave timers no time: draw now.
+      spinner.render()
     },
+    // Only once: it moves the cursor, also if there is nothing to clear.
     stop: () => {
-      spinner.stop()
+      if (spinner.isSpinning) spinner.stop()
     },
   }
 }
