@@ -1,36 +1,13 @@
 import { createRandom, type HeadView, type Observation, type Parts, type Preset } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
+import { readSafetensors, type StoredTensor } from '../../../tooling/safetensors.ts'
 
-/** A tensor of a golden file. */
-export interface Golden {
-  shape: number[]
-  data: Float32Array | Int32Array
-}
+export type Golden = StoredTensor
 
-/** Reads a safetensors file of F32 and I32 tensors from `data/`. */
+/** Reads a file of `data/`. */
 export function readGolden(name: string): Record<string, Golden> {
-  const bytes = new Uint8Array(readFileSync(new URL(`./data/${name}.safetensors`, import.meta.url)))
-  const size = Number(new DataView(bytes.buffer).getBigUint64(0, true))
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size))) as Record<
-    string,
-    { dtype: string; shape: number[]; data_offsets: [number, number] }
-  >
-  return Object.fromEntries(
-    Object.entries(header).map(
-      ([
-        key,
-        {
-          dtype,
-          shape,
-          data_offsets: [start, end],
-        },
-      ]) => {
-        const buffer = bytes.slice(8 + size + start, 8 + size + end).buffer
-        return [key, { shape, data: dtype === 'F32' ? new Float32Array(buffer) : new Int32Array(buffer) }]
-      },
-    ),
-  )
+  return readSafetensors(new URL(`./data/${name}.safetensors`, import.meta.url))
 }
 
 /** A call of an official function, as `data/cases.json` describes it. */

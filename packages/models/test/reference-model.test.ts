@@ -7,6 +7,7 @@ import { argmax, type LlamaModel, type Tokenizer } from '@kvfold/models'
 import { loadModel } from '@kvfold/models/node'
 import { modelUrl } from '@kvfold/reference-model'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readSafetensors } from '../../../tooling/safetensors.ts'
 
 interface Golden {
   ids: Int32Array
@@ -85,22 +86,15 @@ it('the tokenizer gives what the library that trained it gives, for odd texts to
 })
 
 function readGoldens(): Record<string, Golden> {
-  const bytes = readFileSync(new URL('golden.safetensors', folder))
-  const length = Number(bytes.readBigUInt64LE(0))
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<string, { data_offsets: [number, number] }>
-  const data = bytes.buffer.slice(bytes.byteOffset + 8 + length, bytes.byteOffset + bytes.byteLength)
-  const part = (name: string): [ArrayBuffer, number, number] => {
-    const [from, to] = header[name].data_offsets
-    return [data.slice(from, to), 0, (to - from) / 4]
-  }
+  const tensors = readSafetensors(new URL('golden.safetensors', folder))
   return Object.fromEntries(
     Object.entries(index.prompts).map(([name, { logitPositions }]) => [
       name,
       {
-        ids: new Int32Array(...part(`${name}.ids`)),
-        topIds: new Int32Array(...part(`${name}.top_ids`)),
-        topLogits: new Float32Array(...part(`${name}.top_logits`)),
-        ...(logitPositions.length > 0 && { logits: new Float32Array(...part(`${name}.logits`)) }),
+        ids: tensors[`${name}.ids`].data as Int32Array,
+        topIds: tensors[`${name}.top_ids`].data as Int32Array,
+        topLogits: tensors[`${name}.top_logits`].data as Float32Array,
+        logits: tensors[`${name}.logits`]?.data as Float32Array | undefined,
         logitPositions,
       },
     ]),

@@ -3,7 +3,7 @@ import { type Codec, type Encoder, PolicySyntaxError, ShapeError } from '@kvfold
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { kivi } from '../src/index.ts'
-import { golden } from './golden.ts'
+import { golden } from '../../../tooling/golden.ts'
 
 type Params = Parameters<typeof kivi>[0]
 type Affine = Extract<Layout, { kind: 'affine' }>
@@ -52,7 +52,7 @@ function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: number, a
 }
 
 describe('kivi, against the authors’ code', () => {
-  const { cases, tensor } = golden('kivi')
+  const { cases, tensor } = golden(new URL('data/', import.meta.url), 'kivi')
   const kernels = referenceKernels()
   const HALF = 2 ** -11
   const HEADS = 2

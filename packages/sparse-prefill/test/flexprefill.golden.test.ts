@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { flexprefill, flexPrefillBlocks, type HeadPattern } from '../src/index.ts'
 import { covered, coveredIndices, lastBlockAttention, pool, rootJsDivergence, softmax } from '../src/pooling.ts'
-import { golden, type GoldenCase, type GoldenTensor } from './golden.ts'
+import { golden, type GoldenCase } from '../../../tooling/golden.ts'
+import type { StoredTensor } from '../../../tooling/safetensors.ts'
 import { attention, pairsOf, prefillView } from './view.ts'
 
 function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: number, atol: number): void {
@@ -12,12 +13,12 @@ function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: number, a
 }
 
 /** One head of [1][tokens][heads][headDim]. */
-function headOf({ shape, data }: GoldenTensor, head: number): Float32Array {
+function headOf({ shape, data }: StoredTensor, head: number): Float32Array {
   const [, tokens, heads, dim] = shape
   return Float32Array.from({ length: tokens * dim }, (_, i) => data[(Math.floor(i / dim) * heads + head) * dim + (i % dim)])
 }
 
-function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => GoldenTensor): void {
+function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => StoredTensor): void {
   const q = tensor(inputs['q'])
   const k = tensor(inputs['k'])
   const out = Object.fromEntries(Object.entries(outputs).map(([role, name]) => [role, tensor(name)]))
@@ -67,7 +68,7 @@ function check({ args, inputs, outputs }: GoldenCase, tensor: (name: string) => 
 
 for (const name of ['flexprefill', 'flexprefill_long']) {
   describe(`flexprefill, against the authors’ code (${name})`, () => {
-    const { cases, tensor } = golden(name)
+    const { cases, tensor } = golden(new URL('data/', import.meta.url), name)
     for (const one of cases.filter(({ id }) => id !== 'helpers')) {
       it(`${one.id}: divergence, pattern, counts, blocks and attention`, () => check(one, tensor))
     }
@@ -75,7 +76,7 @@ for (const name of ['flexprefill', 'flexprefill_long']) {
 }
 
 describe('flexprefill, helpers of the authors’ code', () => {
-  const { cases, tensor } = golden('flexprefill')
+  const { cases, tensor } = golden(new URL('data/', import.meta.url), 'flexprefill')
   const { inputs, outputs } = cases.find(({ id }) => id === 'helpers') as GoldenCase
   const matrix = tensor(inputs['matrix']).data as Float32Array
   const rowOf = (head: number): Float64Array => Float64Array.from(matrix.subarray(head * 48, head * 48 + 12))
