@@ -1,3 +1,4 @@
+import { addPackedOne } from './add-packed-one'
 import { fromHalf, loadHalves } from './half'
 import { codeBits, codeGroup } from './page'
 import { madd, maxLanes, STRIDE, sumLanes } from './simd'
@@ -36,9 +37,13 @@ export function addPacked(
       const plane = channel / rowBytes
       const from = values + channel - plane * rowBytes
       for (let done = 0; done < count; done += 3) {
+        const at = output + (channel << 2)
+        if (done + 1 == count) {
+          addPackedOne(<i32>(plane * bits), from, rows, rowBytes, mask, rounded + <usize>done * EACH, at + (<usize>done * headDim << 2))
+          continue
+        }
         const second = <usize>min(done + 1, count - 1)
         const third = <usize>min(done + 2, count - 1)
-        const at = output + (channel << 2)
         addShifted(<i32>(plane * bits), from, rows, rowBytes, mask, rounded + <usize>done * EACH, rounded + second * EACH, rounded + third * EACH,
           at + (<usize>done * headDim << 2), at + (second * headDim << 2), at + (third * headDim << 2))
       }

@@ -1,3 +1,4 @@
+import { dotPackedOne } from './dot-packed-one'
 import { loadHalves } from './half'
 import { codeBits } from './page'
 import { madd, maxLanes, STRIDE, sum4, sumLanes } from './simd'
@@ -25,6 +26,10 @@ export function dotPacked(
   for (let i = 0; i < count; i++) roundQuery(queries + (<usize>i * headDim << 2), headDim, scales, minima, rounded + <usize>i * each)
   const keys = page + <usize>start * rowBytes
   for (let done = 0; done < count; done += 3) {
+    if (done + 1 == count) {
+      dotPackedOne(keys, rows, rowBytes, bits, headDim, rounded + <usize>done * each, into + <usize>done * STRIDE)
+      return
+    }
     const second = <usize>min(done + 1, count - 1)
     const third = <usize>min(done + 2, count - 1)
     dot3(keys, rows, rowBytes, bits, headDim, rounded + <usize>done * each, rounded + second * each, rounded + third * each,
