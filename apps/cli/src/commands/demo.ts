@@ -50,10 +50,11 @@ async function demo(options: DemoOptions): Promise<void> {
   const writer = new PromptWriter(TASK_TEXT, loaded.tokenizer, await heldOutDocuments())
   const facts = needles(TASK_TEXT, pool, 'needle-number', FACTS)
   console.log(`A document of ${options.context} tokens the model never saw, with ${FACTS} facts hidden in it, such as:`)
-  console.log(pc.italic(`  "${facts.facts[0]}"\n`))
+  console.log(pc.italic(`  "${facts.facts[0]}"`))
+  console.log(`Read twice: with the full cache, and with ${pc.bold(policy.text)}.\n`)
   const pairs = await askAll(loaded, policy, facts, writer, pool, options)
-  console.log(answers(pairs, loaded, policy.text))
-  console.log(`\n${costs(pairs, policy.text)}`)
+  console.log(answers(pairs, loaded))
+  console.log(`\n${costs(pairs)}`)
   console.log(
     pc.dim(
       `\n${options.queryAgnostic ? 'Compressed before the question was seen.' : 'Compressed after the question was seen (--query-agnostic compresses before).'} KL divergence and top-1 agreement: token by token along the full cache's answer.`,
@@ -89,10 +90,10 @@ async function askAll(
   return pairs
 }
 
-function answers(pairs: readonly Pair[], { tokenizer }: Loaded, policy: string): string {
+function answers(pairs: readonly Pair[], { tokenizer }: Loaded): string {
   const text = (tokens: readonly number[]): string => tokenizer.decode(tokens).split('\n')[0].trim()
   return table(
-    ['question', 'full cache', policy],
+    ['question', 'full cache', 'compressed'],
     pairs.map(({ asked, full, small }) => [
       asked.trim().split('\n')[0].replace('Question: ', ''),
       text(full.tokens),
@@ -101,7 +102,7 @@ function answers(pairs: readonly Pair[], { tokenizer }: Loaded, policy: string):
   )
 }
 
-function costs(pairs: readonly Pair[], policy: string): string {
+function costs(pairs: readonly Pair[]): string {
   const columns = (['full', 'small'] as const).map((which) => {
     const runs = pairs.map((pair) => pair[which])
     const average = (value: (run: Comparison) => number): number => mean(runs.map(value))
@@ -132,7 +133,7 @@ function costs(pairs: readonly Pair[], policy: string): string {
     'top-1 agreement',
   ]
   return table(
-    ['', 'full cache', policy],
+    ['', 'full cache', 'compressed'],
     names.map((name, i) => [name, columns[0][i], columns[1][i]]),
     [1, 2],
   )
