@@ -4,7 +4,7 @@ import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { partsOf, type Page, type PagePool } from './page.ts'
 
 /** Rows are allocated in steps of eight, so that a short tail wastes little. */
-const STEP = 8
+export const STEP = 8
 
 /** The keys or the values of one segment: pages in row order, packed ones first, then unpacked ones. */
 export class PageList {
@@ -311,7 +311,7 @@ export class PageList {
   /** The address of the page table. The list must be `direct`. */
   table(): number {
     if (!this.stale && this.moves === this.pool.moves) return this.tableAddress
-    const bytes = roundUp(this.pages.length) * PAGE_ENTRY * 4
+    const bytes = tableBytes(this.pages.length)
     if (bytes !== this.tableBytes) {
       this.freeTable()
       if (bytes > 0) this.tableAddress = this.pool.malloc(bytes)
@@ -399,6 +399,11 @@ export function writeTable(kernels: Kernels, address: number, pages: readonly Pa
   })
 }
 
-function roundUp(rows: number): number {
+/** Bytes of the table of so many pages. */
+export function tableBytes(pages: number): number {
+  return roundUp(pages) * PAGE_ENTRY * 4
+}
+
+export function roundUp(rows: number): number {
   return Math.ceil(rows / STEP) * STEP
 }

@@ -1,9 +1,11 @@
 import { applyPlan, checkPlan } from './apply-plan.ts'
 import type { HeadView, LayerStats, Moment, Observation, RowBudget } from './axes.ts'
+import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { BudgetError } from './errors.ts'
 import type { Head } from './head.ts'
 import { headView, readAhead } from './head-view.ts'
 import type { PagePool } from './page.ts'
+import { roundUp, STEP, tableBytes } from './page-list.ts'
 import type { HeadPlan, LayerPlan } from './plan.ts'
 import type { Policy } from './policy.ts'
 import type { CacheShape } from './shape.ts'
@@ -133,6 +135,7 @@ export class Planner {
     return low
   }
 
+  /** At most what a head of so many rows takes: pages are allocated in steps of eight rows, and a cut may leave one more that is not full. */
   private headBytes(rows: number): number {
     const { headDim } = this.shape
     const { encode, columns } = this.policy
@@ -141,10 +144,16 @@ export class Planner {
       const codec = encode?.classes[0][part]
       const rule = encode?.flush[part] ?? { keep: rows, step: 1 }
       const packed = !codec || rows < rule.keep + rule.step ? 0 : Math.floor((rows - rule.keep) / rule.step) * rule.step
-      bytes += (rows - packed) * headDim * 4
-      if (!codec || packed === 0) continue
-      const page = codec.pageRows(headDim)
-      bytes += Math.floor(packed / page) * codec.bytes(page, headDim) + (packed % page ? codec.bytes(packed % page, headDim) : 0)
+      bytes += raw32.bytes(roundUp(rows - packed) + STEP, headDim)
+      let pages = Math.ceil((rows - packed) / PAGE_ROWS) + 1
+      if (codec && packed > 0) {
+        const page = codec.pageRows(headDim)
+        bytes +=
+          Math.floor(packed / page) * codec.bytes(page, headDim) +
+          (packed % page ? codec.bytes(Math.min(page, roundUp(packed % page)), headDim) : 0)
+        pages += Math.ceil(packed / page)
+      }
+      bytes += tableBytes(pages)
     }
     return bytes
   }

@@ -165,7 +165,7 @@ function checkBudget(cache: KvCache, shape: CacheShape, policy: Policy): void {
   const decoded = policy.score?.moments?.includes('decode') ? 0 : 12
   if ('tokens' in size) assert(rows <= (size.tokens + decoded) * heads, `${rows / heads} rows per head of a budget of ${size.tokens}`)
   if ('ratio' in size) assert(rows <= (Math.max(1, seen * size.ratio) + decoded) * heads, `${rows / heads} rows per head of ${seen} seen`)
-  if ('bytes' in size) assert(bytes <= size.bytes * 1.25 + heads * 16_384, `${bytes} bytes of a budget of ${size.bytes}`)
+  if ('bytes' in size) assert(bytes <= size.bytes + decoded * heads * 2048, `${bytes} bytes of a budget of ${size.bytes}`)
 }
 
 function draw(shape: CacheShape, n: number, random: Random): { q: ArrayTensor; k: ArrayTensor; v: ArrayTensor } {
