@@ -25,6 +25,8 @@ export interface Answer {
   ttftMs: number
   decodeMsPerToken: number
   ledger: Ledger
+  /** What the cache says about how the policy ran. */
+  notices: readonly string[]
 }
 
 /** Answers a prompt under a policy. Without `questionAware` the context is compressed before the question is read. */
@@ -90,6 +92,7 @@ export async function answer(
       ttftMs: firstAt - start,
       decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
       ledger: cache.ledger(),
+      notices: cache.notices,
     }
   } finally {
     await cache.dispose()

@@ -72,6 +72,11 @@ export class KvCache {
     return Math.min(...this.layers.map((layer) => layer.seen))
   }
 
+  /** What a user should know about how the policy ran: a prompt shorter than the window that a method looks at. */
+  get notices(): readonly string[] {
+    return this.planner.notices
+  }
+
   layer(index: number): LayerCache {
     const layer = this.layers[index]
     if (!layer) throw new ShapeError(`There is no layer ${index}: this cache has ${this.layers.length}, from 0.`)

@@ -21,6 +21,8 @@ export class Planner {
   private readonly measures: number[] = []
   /** Rows allowed, [layer][head], as allocated when the last prompt ended. */
   private budgets: number[][] = []
+  /** What a user should know about how the policy ran, each once. */
+  readonly notices: string[] = []
   /** The folder's state, by layer. */
   private states: Record<string, number>[]
 
@@ -39,6 +41,7 @@ export class Planner {
   async plan(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<void> {
     const { policy, shape } = this
     const scores = await this.score(layer, moment, observations, seen)
+    if (moment === 'prefill' && layer === 0) this.noticeShortWindow(observations[0], seen)
     let done = [layer]
     if (scores && moment === 'prefill') this.keepScores(layer, scores)
     if (policy.budget && scores) {
@@ -55,6 +58,14 @@ export class Planner {
       }
     }
     for (const index of done) await this.settle(index, moment, seen)
+  }
+
+  private noticeShortWindow({ windowAttention }: Observation, seen: number): void {
+    const { needs, text } = this.policy
+    if (windowAttention && windowAttention.window < needs.windowAttention! && seen < needs.windowAttention!)
+      this.notices.push(
+        `${text} looks at the last ${needs.windowAttention} queries of a prompt, and this one had ${seen}: it kept what it could see.`,
+      )
   }
 
   private views(layer: number, seen: number): Promise<HeadView[]> {

@@ -77,7 +77,7 @@ async function run(options: RunOptions): Promise<void> {
 }
 
 function report(
-  { text, promptTokens, tokens, prefillMs, ttftMs, decodeMsPerToken, ledger }: Answer,
+  { text, promptTokens, tokens, prefillMs, ttftMs, decodeMsPerToken, ledger, notices }: Answer,
   policy: string,
   questionAware: boolean,
 ): object {
@@ -92,10 +92,11 @@ function report(
     kv: { bytes: held, peakBytes, fullF16Bytes, fullF32Bytes, rows, tiers },
     policy,
     questionAware,
+    notices,
   }
 }
 
-function summary({ promptTokens, tokens, prefillMs, decodeMsPerToken, ledger }: Answer, policy: string): string {
+function summary({ promptTokens, tokens, prefillMs, decodeMsPerToken, ledger, notices }: Answer, policy: string): string {
   const away = Object.entries(ledger.tiers)
     .map(([name, count]) => `, ${bytes(count)} on ${name}`)
     .join('')
@@ -104,6 +105,7 @@ function summary({ promptTokens, tokens, prefillMs, decodeMsPerToken, ledger }: 
       `policy   ${policy}`,
       `cache    ${bytes(ledger.bytes)}${away}: ${times(ledger.fullF32Bytes, ledger.bytes)} smaller than full float32 (${bytes(ledger.fullF32Bytes)}), ${ledger.rows} rows`,
       `time     ${promptTokens} prompt tokens in ${duration(prefillMs)}, ${tokens.length} new ones at ${duration(decodeMsPerToken)} each`,
+      ...notices.map((notice) => `note     ${notice}`),
     ].join('\n'),
   )
 }
