@@ -1,4 +1,8 @@
 export { cake } from './cake.ts'
 export { h2o } from './h2o.ts'
+export { keydiff } from './keydiff.ts'
+export { knorm } from './knorm.ts'
+export { pyramidkv } from './pyramidkv.ts'
+export { random } from './random.ts'
 export { snapkv } from './snapkv.ts'
 export { streaming } from './streaming.ts'

@@ -1,4 +1,4 @@
-import { createRandom, type HeadView, type Observation, type Parts, type Preset } from '@kvfold/kv-core'
+import { createRandom, highestScores, type HeadView, type Observation, type Parts, type Preset } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { readSafetensors, type StoredTensor } from '../../../tooling/safetensors.ts'
@@ -72,20 +72,25 @@ export function stepSeen(heads: readonly ArrayLike<number>[]): Observation {
   return { moment: 'decode', group: heads.length, stepAttention: Float32Array.from(heads.flatMap((row) => Array.from(row))) }
 }
 
-/** One head without keys and values; columns come into being as they are asked for, unless handed over. */
-export function headOf(rows: number, positions?: readonly number[], columns: Record<string, Float32Array> = {}): HeadView {
+/** One head without values, and with keys only if they are handed over; columns come into being as they are asked for. */
+export function headOf(
+  rows: number,
+  positions?: readonly number[],
+  columns: Record<string, Float32Array> = {},
+  keys?: Float32Array,
+): HeadView {
   const none = (): never => {
-    throw new Error('No eviction method reads keys or values.')
+    throw new Error('This method was given no keys and values to read.')
   }
   return {
     layer: 0,
     head: 0,
     rows,
-    headDim: 16,
+    headDim: keys ? keys.length / rows : 16,
     seen: rows,
     positions: Float32Array.from({ length: rows }, (_, i) => positions?.[i] ?? i),
     column: (name) => (columns[name] ??= new Float32Array(rows)),
-    keys: none,
+    keys: () => keys?.slice() ?? none(),
     values: none,
     foldable: () => true,
   }
@@ -99,7 +104,7 @@ export function partsOf(preset: Preset): Parts {
 /** Scores, then the rows that stay. */
 export function keep(preset: Preset, seen: Observation, head: HeadView, rows: number): number[] {
   const { score, select } = partsOf(preset)
-  return Array.from(select!.select(score!.score(seen, head), rows, head))
+  return Array.from((select ?? highestScores).select(score!.score(seen, head), rows, head))
 }
 
 export function ascending(values: ArrayLike<number>): number[] {
