@@ -1,3 +1,4 @@
+export { adakv } from './adakv.ts'
 export { cake } from './cake.ts'
 export { h2o } from './h2o.ts'
 export { keydiff } from './keydiff.ts'

@@ -23,7 +23,7 @@ import {
 function cascade(preset: ReturnType<typeof cake>, measures: readonly number[], tokens: number, rows: number): number[][] {
   const layers = measures.length
   return measures.map((_, m) => {
-    const seen = measures.slice(0, m + 1).map((measure, layer) => ({ layer, rows: [tokens], measure }))
+    const seen = measures.slice(0, m + 1).map((measure, layer) => ({ layer, rows: [tokens], measure, scores: [] }))
     return preset.budget!.allocate(seen, { rows, layers, kvHeads: 1, seen: tokens }).map(([own]) => own)
   })
 }

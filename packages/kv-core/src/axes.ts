@@ -86,6 +86,8 @@ export interface LayerStats {
   rows: number[]
   /** What `measure` said when the layer's prompt ended; 0 without `measure`. */
   measure: number
+  /** The scorer's scores, one array per KV head; protected rows are +Infinity. A view: do not keep. */
+  scores: readonly Float32Array[]
 }
 
 /** The budget in rows, resolved from its size. */

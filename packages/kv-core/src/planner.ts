@@ -48,7 +48,7 @@ export class Planner {
       const { when = 'layer' } = policy.budget
       if (moment === 'decode') await this.cut(layer, moment, scores, seen)
       else if (when === 'layer') {
-        this.budgets[layer] = this.allocate([layer], seen)[0]
+        this.budgets[layer] = this.allocate([layer], [scores], seen)[0]
         await this.cut(layer, moment, scores, seen)
       } else {
         const last = layer === shape.layers - 1
@@ -97,24 +97,21 @@ export class Planner {
 
   private async cutTogether(upTo: number, moment: Moment, seen: number): Promise<void> {
     const layers = Array.from({ length: upTo + 1 }, (_, i) => i)
-    const budgets = this.allocate(layers, seen)
+    const scores = layers.map((layer) => this.layers[layer].map((head) => head.columns.get('score').slice()))
+    const budgets = this.allocate(layers, scores, seen)
     for (const layer of layers) {
       this.budgets[layer] = budgets[layer]
-      await this.cut(
-        layer,
-        moment,
-        this.layers[layer].map((head) => head.columns.get('score').slice()),
-        seen,
-      )
+      await this.cut(layer, moment, scores[layer], seen)
     }
   }
 
-  private allocate(layers: number[], seen: number): number[][] {
+  private allocate(layers: number[], scores: Float32Array[][], seen: number): number[][] {
     const budget = this.policy.budget!
-    const stats: LayerStats[] = layers.map((layer) => ({
+    const stats: LayerStats[] = layers.map((layer, i) => ({
       layer,
       rows: this.layers[layer].map((head) => head.rows),
       measure: this.measures[layer] ?? 0,
+      scores: scores[i],
     }))
     return budget.allocate(stats, this.rowBudget(seen))
   }

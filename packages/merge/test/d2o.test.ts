@@ -80,7 +80,7 @@ describe('the worked example of merging', () => {
 describe('layer budgets', () => {
   const allocate = (measures: readonly number[], held: number, rows: number, kvHeads = 1): number[][] =>
     partsOf(d2o()).budget!.allocate(
-      measures.map((measure, layer) => ({ layer, rows: Array.from({ length: kvHeads }, () => held), measure })),
+      measures.map((measure, layer) => ({ layer, rows: Array.from({ length: kvHeads }, () => held), measure, scores: [] })),
       { rows, layers: measures.length, kvHeads, seen: held },
     )
 
