@@ -58,7 +58,7 @@ export function shareHeads(scores: readonly Float32Array[], rows: number, safegu
     all.set(head, start)
     return start + head.length
   }, 0)
-  const counts = new Array<number>(heads).fill(0)
+  const counts = scores.map(() => 0)
   for (const row of topRows(all, heads * base)) counts[starts.findLastIndex((start) => row >= start)]++
   const shares = counts.map((count, h) => kept[h] + halfToEven(count * (1 - safeguard) + Math.floor(base * safeguard)))
   for (let over = shares.reduce((a, b) => a + b, 0) - heads * rows; over > 0; over--) shares[shares.indexOf(Math.max(...shares))]--

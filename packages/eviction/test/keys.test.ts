@@ -23,7 +23,7 @@ describe('the worked examples', () => {
 })
 
 describe('NVIDIA/kvpress', () => {
-  const golden = readGolden('kvpress_keys')
+  const golden = readGolden('kvpress_baselines')
   it.each([
     ['knorm', knorm()],
     ['keydiff', keydiff()],

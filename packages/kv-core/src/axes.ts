@@ -71,6 +71,8 @@ export interface Scorer {
   columns?: readonly ColumnSpec[]
   /** One number per row, higher stays; +Infinity protects. Called at each of `moments`, whether or not rows must leave. */
   score(seen: Observation, head: HeadView): Float32Array
+  /** Instead of `score`, for a method whose heads decide together: all heads of a layer at once. */
+  scoreLayer?(seen: readonly Observation[], heads: readonly HeadView[]): Float32Array[]
 }
 
 /** Which rows stay, given scores and a number of rows? Default: the highest scores, the older row of a tie. */

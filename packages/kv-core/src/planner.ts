@@ -87,7 +87,8 @@ export class Planner {
     if (!measures && !scores) return undefined
     const views = await this.views(layer, seen)
     if (measures) this.measures[layer] = budget.measure!(views.map((head, i) => ({ seen: observations[i], head })))
-    return scores ? views.map((head, i) => score.score(observations[i], head)) : undefined
+    if (!scores) return undefined
+    return score.scoreLayer?.(observations, views) ?? views.map((head, i) => score.score(observations[i], head))
   }
 
   /** Scores wait in a column for a budget that depends on layers still to come, or for an encoder that stores rows by their score. */
