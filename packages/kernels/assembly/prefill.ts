@@ -3,13 +3,13 @@ import { blockMask } from './block-mask'
 import { nextKeys, nextValues, startRows } from './rows'
 import { BLOCK, STRIDE } from './simd'
 import { tileLogits } from './tile-logits'
-import { finishLogits, weigh } from './tile-softmax'
+import { anyNaN, finishLogits, weigh } from './tile-softmax'
 import { tileValues } from './tile-values'
 import { transpose } from './transpose'
 
 /**
  * A tile whose logits all lie so far below the largest before them is left out: with weights under e^-24 = 4e-11, ten thousand rows
- * together stay below what a float32 sum can show.
+ * together stay below what a float32 sum can show. A tile that holds a NaN is never left out.
  */
 const NEGLIGIBLE: f32 = 24
 
@@ -64,6 +64,7 @@ export function prefill(
           store<f32>(scratch + (<usize>j << 2), largest)
           if (!(largest < load<f32>(max + i) - NEGLIGIBLE)) matters = true
         }
+        for (let j = 0; !matters && query + j <= last; j++) matters = anyNaN(logits + <usize>j * STRIDE, columns)
         if (!matters) continue
         for (let j = 0; query + j <= last; j++) {
           const i = <usize>(head * count + query + j) << 2

@@ -45,3 +45,13 @@ import { exp1, exp4, madd, maxLanes, sumLanes } from './simd'
   store<f32>(sum, load<f32>(sum) * factor + sumLanes(total))
   return factor
 }
+
+/** True if one of the logits is NaN, which no comparison of the largest shows. */
+export function anyNaN(row: usize, columns: i32): bool {
+  let found = i32x4.splat(0)
+  for (const end = row + (<usize>columns << 2); row < end; row += 16) {
+    const x = v128.load(row)
+    found = v128.or(found, f32x4.ne(x, x))
+  }
+  return v128.any_true(found)
+}
