@@ -1,0 +1,24 @@
+import '@tensorflow/tfjs-backend-wasm'
+import { setBackend } from '@tensorflow/tfjs-core'
+import { createKernels } from '@kvfold/kernels'
+import { againstRaw, againstTfjs } from './decode.mjs'
+import { benchMoves } from './moves.mjs'
+import { benchPrefill } from './prefill.mjs'
+
+/**
+ * The kernels against tfjs's operations, and packed rows against float32 ones, in this process.
+ * @returns {Promise<import('./compare.mjs').BenchRow[]>}
+ */
+export async function benchKernels() {
+  await setBackend('wasm')
+  const kernels = createKernels()
+  return [
+    await againstTfjs(kernels, 4096, 2),
+    await againstTfjs(kernels, 4096, 3),
+    await againstRaw(kernels, 8192, 16, 8, 0.6),
+    await againstRaw(kernels, 8192, 16, 4, 0.5),
+    await againstRaw(kernels, 8192, 16, 2, 0.5),
+    ...(await benchPrefill(kernels, 4096)),
+    ...(await benchMoves(kernels, 4096)),
+  ]
+}
