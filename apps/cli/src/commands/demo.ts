@@ -15,7 +15,7 @@ interface DemoOptions {
   context: number
   questions: number
   seed: number
-  queryAgnostic?: boolean
+  questionAware?: boolean
 }
 
 /** Facts in the document; some are asked about. */
@@ -28,12 +28,15 @@ export function demoCommand(program: Command): void {
     .description(
       'Hides numbers in a long held-out document and asks the reference model for some of them, once with the full cache and once with a compressed one.',
     )
-    .option('-p, --policy <policy>', 'the compressed cache', 'snapkv(budget=512, window=16, kernel=7) + kivi(bits=4, residual=32)')
+    .option('-p, --policy <policy>', 'the compressed cache', 'keydiff(budget=25%) + kivi(bits=4, residual=32)')
     .option('-c, --context <tokens>', 'length of the document with a question', integer(256), 4096)
     .option('-q, --questions <n>', `how many of the ${FACTS} hidden numbers to ask for`, integer(1), 3)
-    .option('--query-agnostic', 'compress before the question is seen')
+    .option('--question-aware', 'let the policy see each question before it compresses')
     .option('--seed <n>', 'of the document', integer(0), 1)
-    .addHelpText('after', '\nExamples:\n  kvfold demo\n  kvfold demo -p "kivi(bits=2)" --query-agnostic')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  kvfold demo\n  kvfold demo -p "snapkv(budget=256, window=16, kernel=7) + kivi(bits=4, residual=32)" --question-aware',
+    )
     .action(demo)
 }
 
@@ -57,7 +60,7 @@ async function demo(options: DemoOptions): Promise<void> {
   console.log(`\n${costs(pairs)}`)
   console.log(
     pc.dim(
-      `\n${options.queryAgnostic ? 'Compressed before the question was seen.' : 'Compressed after the question was seen (--query-agnostic compresses before).'} KL divergence and top-1 agreement: token by token along the full cache's answer.`,
+      `\n${options.questionAware ? 'Compressed after each question was seen: an easier problem.' : 'Compressed before any question was seen.'} KL divergence and top-1 agreement: token by token along the full cache's answer.`,
     ),
   )
 }
@@ -70,7 +73,7 @@ async function askAll(
   pool: Pool,
   options: DemoOptions,
 ): Promise<Pair[]> {
-  const runner: Runner = { ...loaded, questionAware: !options.queryAgnostic }
+  const runner: Runner = { ...loaded, questionAware: options.questionAware ?? false }
   const questions = facts.questions.slice(0, options.questions).map((question) => ({ ...question, tokens: writer.encode(question.prompt) }))
   const context = writer.document(facts, options.context - Math.max(...questions.map(({ tokens }) => tokens.length)), pool)
   const pairs: Pair[] = []
