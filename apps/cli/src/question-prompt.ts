@@ -1,5 +1,4 @@
-import type { Prompt } from '@kvfold/eval'
-import { fill, TASK_TEXT } from '@kvfold/eval'
+import { fill, firstTokens, TASK_TEXT, type Prompt } from '@kvfold/eval'
 import type { Tokenizer } from '@kvfold/models'
 
 /** A document and a question, as the model was taught to read them: with its chat template if it has one. */
@@ -10,9 +9,11 @@ export function questionPrompt(tokenizer: Tokenizer, document: string, question:
     return { chat: true, context: encode(tokenizer, whole.slice(0, cut)), question: encode(tokenizer, whole.slice(cut)) }
   }
   const asked = fill(TASK_TEXT.prompt.question, { question, answerPrefix: '' }).trimEnd()
-  const bos = tokenizer.id(TASK_TEXT.prompt.bos)
-  const first = bos === undefined ? tokenizer.encode('') : [bos]
-  return { chat: false, context: [...first, ...encode(tokenizer, document)], question: encode(tokenizer, asked) }
+  return {
+    chat: false,
+    context: [...firstTokens(TASK_TEXT, tokenizer), ...encode(tokenizer, document)],
+    question: encode(tokenizer, asked),
+  }
 }
 
 function encode(tokenizer: Tokenizer, text: string): number[] {

@@ -3,7 +3,7 @@ export { evaluate, PERPLEXITY_TOKENS, type EvalRow, type EvaluateOptions } from 
 export { commonWords, keyValues, needles, variableChain, type Facts, type Question } from './facts.ts'
 export { klDivergence, logSoftmax, mean, recall } from './metrics.ts'
 export { Pool } from './pool.ts'
-export { PromptWriter, type Prompt } from './prompt-writer.ts'
+export { firstTokens, PromptWriter, type Prompt } from './prompt-writer.ts'
 export { fill, TASK_TEXT, type TaskTemplate, type TaskText } from './task-text.ts'
 export { PERPLEXITY, TASK_NAMES, TASKS, type Task } from './tasks.ts'
 export { follow, transcribe, type Comparison, type Cost, type Runner, type Transcript } from './transcript.ts'

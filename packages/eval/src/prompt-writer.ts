@@ -10,6 +10,12 @@ export interface Prompt {
   question: number[]
 }
 
+/** What a prompt starts with: the tasks' first token, or else what the tokenizer puts before every text. */
+export function firstTokens(text: TaskText, tokenizer: Tokenizer): number[] {
+  const bos = tokenizer.id(text.prompt.bos)
+  return bos === undefined ? tokenizer.encode('') : [bos]
+}
+
 /** Joins documents, plants facts between their sentences, and appends a question, all as tokens. */
 export class PromptWriter {
   readonly text: TaskText
@@ -25,8 +31,7 @@ export class PromptWriter {
     this.tokenizer = tokenizer
     this.documents = documents.map((document) => this.encode(document))
     this.separator = this.encode(text.prompt.documentSeparator)
-    const bos = tokenizer.id(text.prompt.bos)
-    this.bos = bos === undefined ? tokenizer.encode('') : [bos]
+    this.bos = firstTokens(text, tokenizer)
     this.endsSentence = this.remembered((piece) => /[.!?]$/.test(piece))
     this.startsSpace = this.remembered((piece) => /^[ \n]/.test(piece))
   }

@@ -1,6 +1,7 @@
 import {
   budgetParam,
   defineMethod,
+  observed,
   protectRecent,
   type Budgeter,
   type BudgetSize,
@@ -10,7 +11,7 @@ import {
 } from '@kvfold/kv-core'
 import { z } from 'zod'
 import { adjustBudgets } from './cake-budgets.ts'
-import { lastQueries, observed } from './observed.ts'
+import { lastQueries } from './last-queries.ts'
 import { averagePool } from './pool.ts'
 import { highestThenNewest } from './select.ts'
 

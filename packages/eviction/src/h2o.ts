@@ -1,7 +1,5 @@
-import { budgetParam, defineMethod, uniform, type Method, type Scorer } from '@kvfold/kv-core'
+import { accumulatedAttention, budgetParam, defineMethod, heavyAndRecent, uniform, type Method } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { observed } from './observed.ts'
-import { heavyAndRecent } from './select.ts'
 
 const params: z.ZodObject<{
   budget: z.ZodOptional<typeof budgetParam>
@@ -12,8 +10,6 @@ const params: z.ZodObject<{
   recent: z.number().min(0).max(1).default(0.5).describe('share of the budget for the newest rows; the rest goes to heavy hitters'),
   group: z.literal(['mean', 'first']).default('mean').describe('query heads of one KV head that count'),
 })
-
-const SUM = 'accumulated'
 
 /**
  * H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models (arXiv 2306.14048). A row's score is all
@@ -40,29 +36,8 @@ export const h2o: Method<typeof params> = defineMethod({
   summary: 'Rows that collected the most attention so far stay, and the newest ones.',
   params,
   create: ({ budget, recent, group }) => ({
-    score: accumulated(group),
+    score: accumulatedAttention('h2o', group),
     select: heavyAndRecent(recent),
     ...(budget ? { budget: uniform(budget) } : { fallback: { budget: uniform({ ratio: 0.2 }) } }),
   }),
 })
-
-function accumulated(group: 'mean' | 'first'): Scorer {
-  return {
-    needs: { columnSums: true, stepAttention: true },
-    moments: ['prefill', 'decode'],
-    columns: [{ name: SUM, initial: 0 }],
-    score(seen, head) {
-      const prefill = seen.moment === 'prefill'
-      const received = prefill ? observed(seen.columnSums, 'h2o', 'columnSums') : observed(seen.stepAttention, 'h2o', 'stepAttention')
-      const heads = group === 'first' ? 1 : seen.group
-      const sums = head.column(SUM)
-      for (let j = 0; j < head.rows; j++) {
-        let sum = 0
-        for (let g = 0; g < heads; g++) sum += received[g * head.rows + j]
-        sums[j] += sum / heads
-      }
-      // The column goes on living with its rows, so selectors get a copy.
-      return sums.slice(0, head.rows)
-    },
-  }
-}

@@ -11,19 +11,3 @@ export const highestThenNewest: Selector = {
     return kept
   },
 }
-
-/** The newest `round(rows * recent)` rows, and the highest scores among the older ones: a recent row never takes a heavy one's place. */
-export function heavyAndRecent(recent: number): Selector {
-  return {
-    select(scores, rows) {
-      const n = scores.length
-      if (n <= rows) return topRows(scores, n)
-      const newest = Math.round(rows * recent)
-      const heavy = topRows(scores.subarray(0, n - newest), rows - newest)
-      const kept = new Uint32Array(rows)
-      kept.set(heavy)
-      for (let i = 0; i < newest; i++) kept[heavy.length + i] = n - newest + i
-      return kept
-    },
-  }
-}

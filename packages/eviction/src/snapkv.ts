@@ -1,6 +1,6 @@
 import { budgetParam, defineMethod, protectRecent, uniform, type Method, type Scorer } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { lastQueries } from './observed.ts'
+import { lastQueries } from './last-queries.ts'
 import { averagePool, maxPool } from './pool.ts'
 import { highestThenNewest } from './select.ts'
 

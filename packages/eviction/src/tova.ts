@@ -1,6 +1,6 @@
-import { budgetParam, defineMethod, uniform, type HeadView, type Method, type Observation, type Scorer } from '@kvfold/kv-core'
+import { budgetParam, defineMethod, observed, uniform, type HeadView, type Method, type Observation, type Scorer } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { lastQueries, observed } from './observed.ts'
+import { lastQueries } from './last-queries.ts'
 
 const params: z.ZodObject<{ budget: z.ZodOptional<typeof budgetParam>; newest: z.ZodDefault<z.ZodBoolean> }> = z.object({
   budget: budgetParam.optional(),

@@ -1,3 +1,4 @@
+export { accumulatedAttention, heavyAndRecent, observed } from './accumulated-attention.ts'
 export * from './axes.ts'
 export { budgetParam, budgetSize, uniform, type BudgetSize } from './budget.ts'
 export { KvCache, type CacheOptions } from './cache.ts'

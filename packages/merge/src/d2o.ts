@@ -1,7 +1,7 @@
-import { budgetParam, defineMethod, type Folder, type FoldPlan, type Leaving, type Method } from '@kvfold/kv-core'
+import { budgetParam, defineMethod, heavyAndRecent, type Folder, type FoldPlan, type Leaving, type Method } from '@kvfold/kv-core'
 import { z } from 'zod'
 import { byDensity } from './density.ts'
-import { accumulated, heavyAndRecent } from './heavy-hitters.ts'
+import { heavyHitters } from './heavy-hitters.ts'
 import { nearest, type Nearest } from './nearest.ts'
 
 const params: z.ZodObject<{
@@ -48,7 +48,7 @@ export const d2o: Method<typeof params> = defineMethod({
     fold: discriminative(form, beta),
     ...(budget ? { budget: byDensity(budget) } : {}),
     fallback: {
-      score: accumulated(sinks),
+      score: heavyHitters(sinks),
       select: heavyAndRecent(recent),
       ...(budget ? {} : { budget: byDensity({ ratio: 0.2 }) }),
     },

@@ -1,5 +1,4 @@
-import type { Budgeter, BudgetSize, HeadView, Observation } from '@kvfold/kv-core'
-import { observed } from './observed.ts'
+import { observed, type Budgeter, type BudgetSize, type HeadView, type Observation } from '@kvfold/kv-core'
 
 /**
  * D2O's layer budgets: layer l gets softmax(-F)_l * layers * rows; all get `rows` if the whole prompt fits in that. F is a layer's

@@ -3,7 +3,7 @@ import type { WasmHeap } from '../heap.ts'
 import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
-import { instantiate, supported } from './module.ts'
+import { instantiate } from './module.ts'
 
 /** Heads that the compiled loops take: a multiple of 16 channels, up to this many. Others run on the reference kernels. */
 const MAX_HEAD = 256
@@ -16,8 +16,8 @@ const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
  * Reserves 200 KiB of scratch there for good. Results equal the reference's to about 1e-6 relative. Throws KernelUnavailableError.
  */
 export function wasmKernels(heap: WasmHeap): Kernels {
-  if (!supported()) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
   const wasm = instantiate(heap.memory)
+  if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
   const reference = referenceKernels(heap)
   const scratch = heap.reserve(SCRATCH)
   const fits = (headDim: number): boolean => headDim % 16 === 0 && headDim <= MAX_HEAD

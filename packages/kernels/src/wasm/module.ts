@@ -1,4 +1,4 @@
-import { webAssembly, type WasmMemory } from '../heap/webassembly.ts'
+import { webAssembly, type WasmMemory, type WasmModule } from '../heap/webassembly.ts'
 import { binary } from './binary.generated.ts'
 
 /** What assembly/index.ts exports: addresses and numbers only. */
@@ -81,19 +81,24 @@ export interface KernelModule {
   allFinite(address: number, count: number): number
 }
 
-function bytes(): Uint8Array {
-  return Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))
+/** Decoded, checked and compiled once: every heap gets an instance of it. Null where this machine cannot run it. */
+let compiled: WasmModule | null | undefined
+
+function compile(): WasmModule | null {
+  const bytes = Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))
+  return webAssembly?.validate(bytes) ? new webAssembly.Module(bytes) : null
+}
+
+/** The kernels on a memory; undefined where there is no WebAssembly, or none with SIMD. */
+export function instantiate(memory: WasmMemory): KernelModule | undefined {
+  if (!supported()) return undefined
+  return new webAssembly.Instance(compiled!, { env: { memory, abort } }).exports as KernelModule
 }
 
 /** False where there is no WebAssembly, or none with SIMD. */
 export function supported(): boolean {
-  return webAssembly !== undefined && webAssembly.validate(bytes())
-}
-
-/** The kernels on a memory. */
-export function instantiate(memory: WasmMemory): KernelModule {
-  const compiled = new webAssembly.Module(bytes())
-  return new webAssembly.Instance(compiled, { env: { memory, abort } }).exports as KernelModule
+  if (compiled === undefined) compiled = compile()
+  return compiled !== null
 }
 
 function abort(): never {

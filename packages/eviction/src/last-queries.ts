@@ -1,10 +1,4 @@
-import { PlanError, type Observation } from '@kvfold/kv-core'
-
-/** What the method asked for in `needs`, or an error that names it. */
-export function observed<T>(value: T | undefined, method: string, what: string): T {
-  if (value === undefined) throw new PlanError(`${method} was asked for scores without ${what}: hand over what its \`needs\` name.`)
-  return value
-}
+import { observed, type Observation } from '@kvfold/kv-core'
 
 /**
  * Attention of the last `window` queries, [group][window][rows]: of a longer one, asked for by a method composed with this one, only
