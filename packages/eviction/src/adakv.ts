@@ -32,8 +32,8 @@ export const adakv: Method<typeof params> = defineMethod({
   summary: 'The heads of a layer share its budget by where the best rows are.',
   params,
   create: ({ budget, window, safeguard, normalize }) => {
-    const { score, select } = snapkv({ window, kernel: 7, pooling: 'max' })
-    return { budget: adaptive(budget ?? { tokens: 2048 }, safeguard, normalize), fallback: { score, select } }
+    const { score } = snapkv({ window, kernel: 7, pooling: 'max' })
+    return { budget: adaptive(budget ?? { tokens: 2048 }, safeguard, normalize), fallback: { score } }
   },
 })
 

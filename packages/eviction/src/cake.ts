@@ -13,7 +13,6 @@ import { z } from 'zod'
 import { adjustBudgets } from './cake-budgets.ts'
 import { lastQueries } from './last-queries.ts'
 import { averagePool } from './pool.ts'
-import { highestThenNewest } from './select.ts'
 
 const params: z.ZodObject<{
   budget: z.ZodOptional<typeof budgetParam>
@@ -58,7 +57,7 @@ export const cake: Method<typeof params> = defineMethod({
   params,
   create: ({ budget = { tokens: 1024 }, window, gamma, tau1, tau2 }) => ({
     budget: byPreference(budget, window, tau1, tau2),
-    fallback: { score: indicator(window, gamma), select: highestThenNewest },
+    fallback: { score: indicator(window, gamma) },
   }),
 })
 

@@ -27,7 +27,7 @@ const params: z.ZodObject<{
  */
 export const h2o: Method<typeof params> = defineMethod({
   name: 'h2o',
-  axes: ['budget', 'score', 'select'],
+  axes: ['budget', 'score'],
   paper: {
     title: 'H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models',
     arxiv: '2306.14048',
@@ -37,7 +37,7 @@ export const h2o: Method<typeof params> = defineMethod({
   params,
   create: ({ budget, recent, group }) => ({
     score: accumulatedAttention('h2o', group),
-    select: heavyAndRecent(recent),
-    ...(budget ? { budget: uniform(budget) } : { fallback: { budget: uniform({ ratio: 0.2 }) } }),
+    ...(budget && { budget: uniform(budget) }),
+    fallback: { budget: uniform({ ratio: 0.2 }), select: heavyAndRecent(recent) },
   }),
 })

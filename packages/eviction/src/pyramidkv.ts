@@ -31,8 +31,8 @@ export const pyramidkv: Method<typeof params> = defineMethod({
   summary: 'Lower layers keep more rows than higher ones.',
   params,
   create: ({ budget, window, beta }) => {
-    const { score, select } = snapkv({ window })
-    return { budget: pyramid(budget ?? { tokens: 2048 }, window, beta), fallback: { score, select } }
+    const { score } = snapkv({ window })
+    return { budget: pyramid(budget ?? { tokens: 2048 }, window, beta), fallback: { score } }
   },
 })
 

@@ -2,7 +2,6 @@ import { budgetParam, defineMethod, protectRecent, uniform, type Method, type Sc
 import { z } from 'zod'
 import { lastQueries } from './last-queries.ts'
 import { averagePool, maxPool } from './pool.ts'
-import { highestThenNewest } from './select.ts'
 
 const params: z.ZodObject<{
   budget: z.ZodOptional<typeof budgetParam>
@@ -39,13 +38,12 @@ const params: z.ZodObject<{
  */
 export const snapkv: Method<typeof params> = defineMethod({
   name: 'snapkv',
-  axes: ['budget', 'score', 'select'],
+  axes: ['budget', 'score'],
   paper: { title: 'SnapKV: LLM Knows What You are Looking for Before Generation', arxiv: '2404.14469', year: 2024 },
   summary: "The prompt's last queries vote on which older rows stay.",
   params,
   create: ({ budget, ...options }) => ({
     score: voting(options),
-    select: highestThenNewest,
     ...(budget ? { budget: uniform(budget) } : { fallback: { budget: uniform({ tokens: 2048 }) } }),
   }),
 })

@@ -1,3 +1,4 @@
+import { topRows } from '@kvfold/kv-core'
 import { cake } from '@kvfold/eviction'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -87,7 +88,7 @@ describe('antgroup/cakekv', () => {
         let left = newest(96, 96)
         for (const stage of stages.slice(l)) {
           const stored = Float32Array.from(left, (row) => scores[row])
-          left = Array.from(partsOf(preset).select!.select(stored, stage[l], headOf(left.length)), (row) => left[row])
+          left = Array.from(topRows(stored, stage[l]), (row) => left[row])
         }
         expect(left).toEqual(kept)
       }),

@@ -92,6 +92,9 @@ export function headOf(
     column: (name) => (columns[name] ??= new Float32Array(rows)),
     keys: () => keys?.slice() ?? none(),
     values: none,
+    logits: none,
+    rope: 'external',
+    memory: {},
     foldable: () => true,
   }
 }

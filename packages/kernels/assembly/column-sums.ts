@@ -5,11 +5,27 @@ import { tileLogits } from './tile-logits'
 import { finishLogits } from './tile-softmax'
 import { transpose } from './transpose'
 
-/**
- * Adds to `sums` `[group][rows]` each row's exp(logit - max) / sum over the queries. The same walk as prefill, without values.
- * `scratch`: 64 totals, 64 addends, logits, then two blocks of rows.
- */
+/** Adds to `sums` `[group][rows]` each row's exp(logit - max) / sum over the queries. */
 export function columnSums(
+  max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
+  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
+): void {
+  reduceColumns(false, max, sum, queries, group, count, headDim, keyTable, rows, bias, scale, logWeight, causal, sums, scratch)
+}
+
+/** Raises `maxima` `[group][rows]` to each row's largest exp(logit - max) / sum over the queries. */
+export function columnMaxima(
+  max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
+  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, maxima: usize, scratch: usize,
+): void {
+  reduceColumns(true, max, sum, queries, group, count, headDim, keyTable, rows, bias, scale, logWeight, causal, maxima, scratch)
+}
+
+/**
+ * The same walk as prefill, without values. `scratch`: 64 totals (sums, or maxima), 64 addends, logits, then two blocks of rows.
+ */
+function reduceColumns(
+  maxima: bool,
   max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
   keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
 ): void {
@@ -43,12 +59,14 @@ export function columnSums(
           const visible = causal < 0 ? held : min(held, causal + query + j + 1 - first)
           const row = logits + <usize>j * STRIDE
           finishLogits(row, columns, visible, 15, scale, addends)
-          accumulate(row, columns, load<f32>(max + i), 1 / total, scratch)
+          if (maxima) raise(row, columns, load<f32>(max + i), 1 / total, scratch)
+          else accumulate(row, columns, load<f32>(max + i), 1 / total, scratch)
         }
       }
       for (let j = 0; j < held; j++) {
         const at = sums + (<usize>(head * rows + first + j) << 2)
-        store<f32>(at, load<f32>(at) + load<f32>(scratch + (<usize>j << 2)))
+        const seen = load<f32>(scratch + (<usize>j << 2))
+        store<f32>(at, maxima ? Mathf.max(load<f32>(at), seen) : load<f32>(at) + seen)
       }
     }
   }
@@ -59,5 +77,13 @@ export function columnSums(
   for (const end = row + (<usize>columns << 2); row < end; row += 16, totals += 16) {
     const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(max)))
     v128.store(totals, f32x4.add(v128.load(totals), f32x4.mul(weight, f32x4.splat(share))))
+  }
+}
+
+/** totals = max(totals, e^(logit - max) * share), column by column. */
+@inline function raise(row: usize, columns: i32, max: f32, share: f32, totals: usize): void {
+  for (const end = row + (<usize>columns << 2); row < end; row += 16, totals += 16) {
+    const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(max)))
+    v128.store(totals, f32x4.pmax(v128.load(totals), f32x4.mul(weight, f32x4.splat(share))))
   }
 }

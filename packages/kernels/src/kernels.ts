@@ -147,6 +147,15 @@ export interface Kernels {
   logits(queries: Queries, rows: Rows, causal: number, into: LogitsTarget): void
   /** Adds to `sums` `[group][rows]` each row's attention, summed over the queries; `state` is the finished max and sum of the whole row set. */
   columnSums(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, sums: number): void
+  /** Raises `maxima` `[group][rows]` to the most attention that a query gives each row; `state` as for `columnSums`. */
+  columnMaxima(state: SoftmaxState, queries: Queries, rows: Rows, causal: number, maxima: number): void
+  /** Rows of logits `[count][stride]` to softmax over their first `rows`, in place. A row of -Infinity alone gets zeros. */
+  softmax(address: number, count: number, stride: number, rows: number): void
+  /**
+   * Adds to `into` `[width][width]` the outer product of each of `count` vectors `[count][width]` with itself. Only the upper triangle,
+   * diagonal included, is to be read.
+   */
+  gram(from: number, count: number, width: number, into: number): void
 
   /** Rotates (rotate-half) `count` vectors of `headDim`: channel i pairs with i + headDim/2. cos and sin are `[count][headDim/2]`. `into` may equal `from`. */
   rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void

@@ -104,17 +104,18 @@ describe('wasm kernels agree with the reference', () => {
     )
   })
 
-  it('logits and column sums', () => {
+  it('logits, column sums and column maxima', () => {
     fc.assert(
       fc.property(settings({ rows: 180, count: 70 }), fc.nat(3), (setting, which) => {
         const { queries, rows } = write(reference, setting)
         const causal = causals(setting)[which]
         const state = softmaxStateBytes(queries),
-          sums = queries.group * rows.rows * 4
+          sums = 2 * queries.group * rows.rows * 4
         const [a, b] = both(state + sums + queries.group * queries.count * (rows.rows + 3) * 4, (kernels, at) => {
           kernels.begin(at, queries)
           kernels.prefill(at, queries, rows, causal)
           kernels.columnSums(at, queries, rows, causal, at + state)
+          kernels.columnMaxima(at, queries, rows, causal, at + state + sums / 2)
           kernels.logits(queries, rows, causal, { address: at + state + sums, stride: rows.rows + 3 })
         })
         const part = (data: Float32Array, from: number, to?: number): Float32Array =>
@@ -123,6 +124,38 @@ describe('wasm kernels agree with the reference', () => {
         expect(relativeError(part(a, state + sums), part(b, state + sums))).toBeLessThan(TOLERANCE)
       }),
       { numRuns: 80 },
+    )
+  })
+
+  it('softmax of rows', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 90 }), fc.integer({ min: 1, max: 5 }), fc.nat(3), fc.integer(), (rows, count, spare, seed) => {
+        const stride = rows + spare
+        const data = numbers(count * stride, seed).map((value, i) => ((seed + i) % 7 === 0 ? -Infinity : value * 20))
+        if (seed % 4 === 0) data.fill(-Infinity, 0, stride)
+        const [a, b] = both(count * stride * 4, (kernels, at) => {
+          heap.f32.set(data, at >>> 2)
+          kernels.softmax(at, count, stride, rows)
+          for (let i = 0; i < count; i++) heap.f32.fill(0, (at >>> 2) + i * stride + rows, (at >>> 2) + (i + 1) * stride)
+        })
+        expect(relativeError(a, b)).toBeLessThan(TOLERANCE)
+        for (let i = seed % 4 === 0 ? 1 : 0; i < count; i++) {
+          const row = a.subarray(i * stride, i * stride + rows)
+          if (row.some((p) => p > 0)) expect(row.reduce((x, y) => x + y, 0)).toBeCloseTo(1, 5)
+        }
+      }),
+    )
+  })
+
+  it('the upper triangle of a Gram matrix', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(4, 6, 16, 64, 80), fc.integer({ min: 0, max: 30 }), fc.integer(), (width, count, seed) => {
+        const from = put(heap, numbers(count * width, seed))
+        const [a, b] = both(width * width * 4, (kernels, at) => kernels.gram(from, count, width, at)).map((full) =>
+          full.map((value, i) => (i % width >= Math.floor(i / width) ? value : 0)),
+        )
+        expect(relativeError(a, b)).toBeLessThan(1e-5)
+      }),
     )
   })
 

@@ -1,9 +1,10 @@
 import type { Layout } from '@kvfold/kernels'
 import type { BudgetSize } from './budget.ts'
 import type { FoldPlan } from './plan.ts'
+import type { RopeSpec } from './rope.ts'
 
-/** The seven questions that a policy answers. */
-export type Axis = 'budget' | 'score' | 'select' | 'fold' | 'encode' | 'place' | 'attention'
+/** The questions that a policy answers. */
+export type Axis = 'budget' | 'score' | 'protect' | 'select' | 'fold' | 'encode' | 'place' | 'attention' | 'trigger'
 
 /** When a policy plans: at the end of a prompt (or a further part of one), or after a decode step. */
 export type Moment = 'prefill' | 'decode'
@@ -16,6 +17,17 @@ export interface Needs {
   columnSums?: boolean
   /** At `decode`: the attention row of this step's query. */
   stepAttention?: boolean
+  /** At `prefill`: all queries of the prompt, rotated. */
+  queries?: boolean
+  /** At `prefill`: mean and second moments of the prompt's unrotated queries, without those of the first so many positions. */
+  queryMoments?: number
+  /** A score per new row from the model's retaining heads, kept in the column `retaining`. Refused by a model that has none. */
+  retaining?: boolean
+  /**
+   * At `prefill`: the most attention that each row got while the model read the prompt a second time, kept in the column
+   * `reconstruction`. The prompt ends with `KvCache.reconstruct`.
+   */
+  reconstruction?: boolean
   /** The head's keys as float32 (`HeadView.keys()`). */
   keys?: boolean
   /** The head's values as float32 (`HeadView.values()`). */
@@ -35,7 +47,24 @@ export interface Observation {
   readonly columnSums?: Float32Array
   /** [group][rows] */
   readonly stepAttention?: Float32Array
+  /** [group][count][headDim], rotated, not scaled; the last `count` rows are theirs. */
+  readonly queries?: { readonly data: Float32Array; readonly count: number }
+  readonly queryMoments?: QueryMoments
+  /** True if further chunks of this prompt follow. */
+  readonly more?: boolean
 }
+
+/** Sums over `count` unrotated queries. */
+export interface QueryMoments {
+  readonly count: number
+  /** [group][headDim] */
+  readonly sum: Float64Array
+  /** [group][headDim][headDim], symmetric: the sum of q q^T. */
+  readonly gram: Float64Array
+}
+
+/** What a method keeps from layer to layer and from part to part of one sequence; forks get a copy. Empty at first. */
+export type SequenceMemory = Record<string, Float32Array>
 
 /** One KV head, as a method sees it. Row order is chronological within a segment; index is not position. */
 export interface HeadView {
@@ -53,6 +82,10 @@ export interface HeadView {
   keys(): Float32Array
   /** [rows][headDim]. A copy, decoded if packed. Needs `values`. */
   values(): Float32Array
+  /** Logits [count][rows] of any queries [count][headDim] (rotated), times 1/sqrt(headDim); every row is seen. Needs `keys`. */
+  logits(queries: Float32Array, count: number): Float32Array
+  readonly rope: RopeSpec
+  readonly memory: SequenceMemory
   /** False for a row that is packed already: it may leave, but nothing can be folded into it. */
   foldable(row: number): boolean
 }
@@ -75,10 +108,33 @@ export interface Scorer {
   scoreLayer?(seen: readonly Observation[], heads: readonly HeadView[]): Float32Array[]
 }
 
+/** Which rows stay whatever their scores are? Default: those that the method protects itself. */
+export interface Protection {
+  /** First positions of the sequence. */
+  sinks: number
+  /** Newest rows. */
+  recent: number
+}
+
+/** When do rows leave? Default: when a prompt ends, and after every step at which the scorer decides. */
+export interface Trigger {
+  /** Also after so many tokens of a prompt, each time: what is held never exceeds the budget by more. */
+  chunk?: number
+  /** Not after every decode step, but after every so many. Counted from the end of the prompt. */
+  every?: number
+}
+
 /** Which rows stay, given scores and a number of rows? Default: the highest scores, the older row of a tie. */
 export interface Selector {
   /** Ascending row indices, at most `rows` of them. */
   select(scores: Float32Array, rows: number, head: HeadView): Uint32Array
+  /** Instead of `select`, for a method whose heads decide together: all heads of a layer at once. */
+  selectLayer?(scores: readonly Float32Array[], rows: readonly number[], heads: readonly HeadView[]): Uint32Array[]
+  /**
+   * Rows that stay are rotated anew for their places 0, 1, 2, ... in the head, and new tokens follow on: positions never exceed what is
+   * held. Refused over packed rows, and where the model rotates. Default false: true positions.
+   */
+  contiguous?: boolean
 }
 
 /** What a budgeter knows of a layer. */
@@ -128,6 +184,7 @@ export interface Leaving {
 /** What becomes of rows that leave? Default: they are dropped. */
 export interface Folder {
   needs?: Needs
+  columns?: readonly ColumnSpec[]
   /**
    * One plan per head (undefined: drop). A layer's heads come together, for methods that decide for all of them at once;
    * `state` holds numbers that the method keeps per layer and sequence (a running threshold), empty at first.

@@ -1,5 +1,6 @@
 import { createKernels, type Kernels } from '@kvfold/kernels'
-import { ShapeError, UnsupportedPolicyError } from './errors.ts'
+import type { Needs, Observation } from './axes.ts'
+import { ReconstructionError, ShapeError, UnsupportedPolicyError } from './errors.ts'
 import { Head } from './head.ts'
 import { Layer, type Shared } from './layer.ts'
 import type { LayerCache } from './layer-cache.ts'
@@ -7,7 +8,8 @@ import type { Ledger } from './ledger.ts'
 import { Observer } from './observe.ts'
 import { PagePool } from './page.ts'
 import { Planner } from './planner.ts'
-import { compose, type Policy } from './policy.ts'
+import { compose, mergeNeeds, type Policy } from './policy.ts'
+import { SecondReading } from './reconstruction.ts'
 import { Rotary } from './rotary.ts'
 import { checkShape, type CacheShape } from './shape.ts'
 import { PlanTrace } from './trace.ts'
@@ -19,6 +21,12 @@ export interface CacheOptions {
   kernels?: Kernels
   /** Record every applied plan in `trace`. Default false. */
   trace?: boolean
+}
+
+/** What a recording of a prompt wants to see beyond the policy, and where it goes. */
+export interface Recorder {
+  needs: Needs
+  record(layer: number, observations: Observation[]): void
 }
 
 /** The key-value cache of one sequence. Not safe for concurrent calls: await one step before the next. */
@@ -33,9 +41,10 @@ export class KvCache {
   private readonly planner: Planner
   /** Caches that use this pool: the last one to go closes the tier. */
   private readonly users: Set<KvCache>
+  private readonly shared: Shared
 
   /** Throws ShapeError, UnsupportedPolicyError. */
-  constructor(shape: CacheShape, options: CacheOptions = {}, from?: KvCache) {
+  constructor(shape: CacheShape, options: CacheOptions = {}, from?: KvCache, recorder?: Recorder) {
     checkShape(shape)
     this.shape = shape
     this.policy = options.policy ?? compose()
@@ -54,22 +63,63 @@ export class KvCache {
           : new Head(this.kernels, this.pool, shape.headDim, columns, encode?.classes.length ?? 1),
       ),
     )
-    this.planner = new Planner(shape, this.policy, this.pool, heads, this.trace, from?.planner)
-    const shared: Shared = {
+    const all = mergeNeeds([needs, recorder?.needs])
+    this.planner = new Planner({ shape, policy: this.policy, pool: this.pool, kernels: this.kernels, rotary: this.rotary }, heads, {
+      trace: this.trace,
+      from: from?.planner,
+    })
+    this.shared = {
       shape,
       kernels: this.kernels,
       pool: this.pool,
       policy: this.policy,
+      needs: all,
       rotary: this.rotary,
-      observer: new Observer(this.kernels, this.pool, needs),
+      observer: new Observer(this.kernels, this.pool, all),
       planner: this.planner,
+      record: recorder && ((layer, observations) => recorder.record(layer, observations)),
     }
-    this.layers = heads.map((layerHeads, i) => new Layer(shared, i, layerHeads, from?.layers[i]))
+    this.layers = heads.map((layerHeads, i) => new Layer(this.shared, i, layerHeads, from?.layers[i]))
   }
 
-  /** Tokens that every layer has seen: the next token's position. */
+  /** Tokens that every layer has seen. */
   get length(): number {
     return Math.min(...this.layers.map((layer) => layer.seen))
+  }
+
+  /** The next token's position: `length`, or less under a policy that counts only what is held. */
+  get position(): number {
+    if (!this.policy.select.contiguous) return this.length
+    return Math.max(...this.layers.flatMap((layer) => layer.heads.map((head) => head.rows)))
+  }
+
+  /** Tokens of a prompt that the policy wants to be read twice and that was read once: see `reconstruct`. Mostly 0. */
+  get unread(): number {
+    return this.planner.waiting
+  }
+
+  /**
+   * Ends a prompt that waits for its second reading. `read` is called for each run of up to `chunk` of its tokens: it feeds them through
+   * the model over this cache once more, after whatever asks the model to repeat them. The policy sees what they look at; nothing
+   * of them stays. Then it plans. Throws ReconstructionError if nothing waits; after an error of `read` the prompt waits still.
+   */
+  async reconstruct(chunk: number, read: (first: number, count: number) => Promise<unknown>): Promise<void> {
+    const tokens = this.unread
+    if (tokens === 0) throw new ReconstructionError('No prompt waits for a second reading: feed one first.')
+    const rows = this.layers.map((layer) => layer.heads.map((head) => head.rows))
+    const reading = new SecondReading(rows, this.length, tokens)
+    this.shared.reading = reading
+    try {
+      for (let first = 0; first < tokens; first += chunk) {
+        reading.first = first
+        reading.count = Math.min(chunk, tokens - first)
+        await read(first, reading.count)
+      }
+    } finally {
+      for (const layer of this.layers) layer.endReading(reading)
+      this.shared.reading = undefined
+    }
+    await this.planner.planWaiting(this.length)
   }
 
   /** What a user should know about how the policy ran: a prompt shorter than the window that a method looks at. */
@@ -81,6 +131,11 @@ export class KvCache {
     const layer = this.layers[index]
     if (!layer) throw new ShapeError(`There is no layer ${index}: this cache has ${this.layers.length}, from 0.`)
     return layer
+  }
+
+  /** Reads what another cache holds, as if it were the prompt that it has read. See RecordedPrompt. */
+  async replay(source: KvCache, seen: readonly (readonly Observation[])[]): Promise<void> {
+    for (const [i, layer] of this.layers.entries()) await layer.replay(source.layers[i], seen[i])
   }
 
   /** A second cache with the same content. Pages are shared until one of the two changes them. */
@@ -152,12 +207,20 @@ function codeBytes(
 
 /** A policy must fit the model before the first token, not at its thousandth. */
 function checkPolicy(shape: CacheShape, policy: Policy): void {
+  const unfit = (why: string): never => {
+    throw new UnsupportedPolicyError(`${policy.text} does not fit this model. ${why}`)
+  }
+  const { rope } = shape
+  if (policy.needs.queryMoments !== undefined && rope === 'external') unfit('It looks at unrotated queries, and this model rotates itself.')
+  if (policy.select.contiguous && rope === 'external') unfit('It rotates keys anew, and this model rotates itself.')
+  if (policy.select.contiguous && rope !== 'external' && rope.scaling?.type === 'dynamic')
+    unfit('It rotates keys anew, and the frequencies of this model change with the length.')
   for (const storage of policy.encode?.classes ?? []) {
     for (const codec of [storage.keys, storage.values]) {
       try {
         codec.pageRows(shape.headDim)
       } catch (error) {
-        throw new UnsupportedPolicyError(`${policy.text} does not fit this model. ${(error as Error).message}`)
+        unfit((error as Error).message)
       }
     }
   }

@@ -3,7 +3,7 @@ import type { Axis } from './axes.ts'
 import { BudgetError, PolicySyntaxError } from './errors.ts'
 import type { Method, MethodSpec, Parts, Preset } from './method.ts'
 
-const AXES: readonly Axis[] = ['budget', 'score', 'select', 'fold', 'encode', 'place', 'attention']
+const AXES: readonly Axis[] = ['budget', 'score', 'protect', 'select', 'fold', 'encode', 'place', 'attention', 'trigger']
 
 /** Declares a method. Registers nothing by itself: a package exports its methods, an app registers the packages it uses. */
 export function defineMethod<Schema extends z.ZodObject>(spec: MethodSpec<Schema>): Method<Schema> {

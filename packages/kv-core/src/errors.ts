@@ -29,6 +29,13 @@ export class UnsupportedPolicyError extends KvFoldError {
   }
 }
 
+/** A prompt that a policy wants to be read twice waits for its second reading. */
+export class ReconstructionError extends KvFoldError {
+  constructor(message: string) {
+    super('RECONSTRUCTION', message)
+  }
+}
+
 /** A budget that cannot be kept. */
 export class BudgetError extends KvFoldError {
   constructor(message: string) {

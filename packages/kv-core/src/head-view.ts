@@ -1,5 +1,8 @@
-import type { HeadView, Needs } from './axes.ts'
+import type { Kernels } from '@kvfold/kernels'
+import type { HeadView, Needs, SequenceMemory } from './axes.ts'
 import type { Head } from './head.ts'
+import type { PagePool } from './page.ts'
+import type { CacheShape } from './shape.ts'
 
 /** Keys and values that were read ahead, since pages that are away cannot be read at once. */
 export type ReadAhead = Partial<Record<'keys' | 'values', Float32Array>>
@@ -12,16 +15,23 @@ export async function readAhead(head: Head, needs: Needs): Promise<ReadAhead> {
   return ahead
 }
 
-/** One head as methods see it. `seen`: the tokens of the sequence so far. */
-export function headView(
-  head: Head,
-  layer: number,
-  index: number,
-  headDim: number,
-  seen: number,
-  needs: Needs,
-  ahead: ReadAhead,
-): HeadView {
+/** What a view shows: `index` is the head's number in its layer, `seen` the tokens of the sequence so far. */
+export interface Viewed {
+  head: Head
+  layer: number
+  index: number
+  shape: CacheShape
+  seen: number
+  needs: Needs
+  kernels: Kernels
+  pool: PagePool
+  memory: SequenceMemory
+  ahead: ReadAhead
+}
+
+/** One head as methods see it. */
+export function headView({ head, layer, index, shape, seen, needs, kernels, pool, memory, ahead }: Viewed): HeadView {
+  const { headDim, rope } = shape
   const rowsOf = (part: 'keys' | 'values'): Float32Array => {
     if (!needs[part]) throw new TypeError(`This method reads ${part} without declaring it: add { ${part}: true } to its needs.`)
     if (ahead[part]) return ahead[part].slice()
@@ -39,13 +49,45 @@ export function headView(
     rows: head.rows,
     headDim,
     seen,
+    rope,
+    memory,
     positions: head.columns.get('position'),
     column: (name) => head.columns.get(name),
     keys: () => rowsOf('keys'),
     values: () => rowsOf('values'),
+    logits(queries, count) {
+      const { rows } = head
+      if (head.segments.some((segment) => !segment.keys.direct)) return plainLogits(queries, count, rowsOf('keys'), rows, headDim)
+      const queryBytes = count * headDim * 4,
+        logitBytes = count * rows * 4
+      const address = pool.malloc(queryBytes),
+        logits = pool.malloc(logitBytes)
+      kernels.heap.f32.set(queries, address >> 2)
+      void head.visit(-1, 0, (slice) =>
+        kernels.logits({ address, group: 1, count, headDim }, slice.rows, -1, { address: logits + slice.start * 4, stride: rows }),
+      )
+      const out = kernels.heap.f32.slice(logits >> 2, (logits + logitBytes) >> 2)
+      pool.free(address, queryBytes)
+      pool.free(logits, logitBytes)
+      return out
+    },
     foldable: (row) => {
       const first = head.rows - head.arrivals.keys.rows
       return row - first >= Math.max(head.arrivals.keys.packed, head.arrivals.values.packed)
     },
   }
+}
+
+/** For keys that were away. */
+function plainLogits(queries: Float32Array, count: number, keys: Float32Array, rows: number, headDim: number): Float32Array {
+  const out = new Float32Array(count * rows)
+  const scale = 1 / Math.sqrt(headDim)
+  for (let i = 0; i < count; i++) {
+    for (let row = 0; row < rows; row++) {
+      let dot = 0
+      for (let c = 0; c < headDim; c++) dot += queries[i * headDim + c] * keys[row * headDim + c]
+      out[i * rows + row] = dot * scale
+    }
+  }
+  return out
 }

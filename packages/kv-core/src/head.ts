@@ -112,12 +112,21 @@ export class Head {
           await values.load(first, count, scratch + bytes)
           show(first, count, -1, stagedPages(scratch, count, headDim), stagedPages(scratch + bytes, count, headDim))
         }
-        if (history < keys.rows) show(history, keys.rows - history, 0, keys.tail(history), values.tail(history))
+        if (history < keys.rows) show(history, keys.rows - history, 0, keys.span(history), values.span(history))
         start += keys.rows
       }
     } finally {
       pool.free(scratch, 2 * bytes)
     }
+  }
+
+  /** Shows rows `first .. first+count`, which must have arrived lately: unpacked, in memory. */
+  visitSpan(first: number, count: number, causal: number, bias: number, visit: (rows: Rows, causal: number) => void): void {
+    if (count === 0) return
+    const { arrivals } = this
+    const start = first - (this.rows - arrivals.keys.rows)
+    const at = { start: first, causal, count, bias: bias && bias + first * 4 }
+    this.show(arrivals, at, arrivals.keys.span(start, count), arrivals.values.span(start, count), (slice) => visit(slice.rows, causal))
   }
 
   private show(

@@ -8,6 +8,8 @@ export interface AttendInput {
   k: Tensor
   /** [kvHeads, n, headDim] */
   v: Tensor
+  /** [kvHeads, n]: scores of the new rows by the model's retaining heads. Only if the layer asks: see `retaining`. */
+  retaining?: Tensor
   /** More chunks of the same prompt follow for this layer: the policy waits for the last one. Default false. */
   more?: boolean
 }
@@ -19,10 +21,13 @@ export interface LayerCache {
    * last token's logits count) may leave their queries out. Infinity: it looks at all.
    */
   readonly promptQueries: number
+  /** True if the policy needs the scores of the model's retaining heads. */
+  readonly retaining?: boolean
   /**
    * Appends k and v, lets q attend over everything kept (causally among the new tokens), then lets the policy plan.
    * One token (n = 1 after the first) is a decode step, more are a prompt or a part of one. Returns [queryHeads, m, headDim]
-   * of the kind that `q` is. Throws ShapeError, NotFiniteError before any state changes.
+   * of the kind that `q` is. Throws ShapeError, NotFiniteError, UnsupportedPolicyError before any state changes. Under a policy that drops
+   * rows while a prompt is read, an error of a tier leaves the prompt half read: dispose the cache then.
    */
   attend(input: AttendInput): Promise<Tensor>
 }

@@ -1,14 +1,15 @@
-import type { Borrowed, Kernels, Queries, Tensor } from '@kvfold/kernels'
+import type { Borrowed, Kernels, Output, Queries, Tensor } from '@kvfold/kernels'
 import { softmaxStateBytes } from '@kvfold/kernels'
-import type { Observation } from './axes.ts'
-import { prefillBlocks } from './prefill-blocks.ts'
-import { DisposedError, NotFiniteError, ShapeError } from './errors.ts'
+import type { Needs, Observation } from './axes.ts'
+import { DisposedError, NotFiniteError, ShapeError, UnsupportedPolicyError } from './errors.ts'
 import type { Head } from './head.ts'
 import type { AttendInput, LayerCache } from './layer-cache.ts'
-import type { Observer, PromptMemory } from './observe.ts'
+import type { Attended, Observer, PromptMemory } from './observe.ts'
 import type { PagePool } from './page.ts'
 import type { Planner } from './planner.ts'
 import type { Policy } from './policy.ts'
+import { prefillBlocks } from './prefill-blocks.ts'
+import type { SecondReading } from './reconstruction.ts'
 import type { Rotary } from './rotary.ts'
 import type { CacheShape } from './shape.ts'
 
@@ -18,25 +19,51 @@ export interface Shared {
   kernels: Kernels
   pool: PagePool
   policy: Policy
+  /** The policy's, and those of a recording. */
+  needs: Needs
   rotary: Rotary | undefined
   observer: Observer
   planner: Planner
+  /** While a prompt that waits for it is read a second time. */
+  reading?: SecondReading
+  /** Told of what is seen when a prompt ends. */
+  record?: (layer: number, observations: Observation[]) => void
 }
 
-/** One call. */
-interface Step {
-  /** New tokens, and queries: those of the last `m` of them. */
+/** Addresses of a call's tensors. */
+interface Tensors {
+  q: number
+  k: number
+  v: number
+  /** 0: none. */
+  retaining: number
+}
+
+/** A run of new tokens after which the policy may plan: a whole call, unless rows leave while a prompt is read. */
+interface Piece {
+  /** Its first token in the call, and how many tokens it has; the call's own number of tokens. */
+  from: number
   n: number
+  ofTokens: number
+  /** Its first query in the call, and how many it has; the call's own number of queries. */
+  queryFrom: number
   m: number
-  /** Where the rotated queries lie in the heap, [queryHeads][m][headDim]. */
+  ofQueries: number
+  /** Where its rotated queries lie in the heap, [queryHeads][m][headDim]. */
   queries: number
-  /** Rows per head before this call. */
+  /** Rows per head before this piece. */
   rowsBefore: number[]
   decode: boolean
+  /** Further tokens of the prompt follow. */
+  more: boolean
+  /** The policy plans after it. */
+  plans: boolean
 }
 
 export class Layer implements LayerCache {
   seen = 0
+  /** Tokens of the prompt so far, while more are to come. */
+  promptTokens = 0
   readonly heads: Head[]
   private readonly index: number
   private readonly shared: Shared
@@ -50,112 +77,163 @@ export class Layer implements LayerCache {
     this.index = index
     this.heads = heads
     this.seen = from?.seen ?? 0
+    this.promptTokens = from?.promptTokens ?? 0
     this.prompt = from?.prompt
   }
 
   get promptQueries(): number {
-    const { attention, needs } = this.shared.policy
-    return attention || needs.columnSums ? Infinity : (needs.windowAttention ?? 0)
+    const { policy, needs } = this.shared
+    const { columnSums, queries, queryMoments, reconstruction, windowAttention = 0 } = needs
+    const all = policy.attention || policy.trigger?.chunk || columnSums || queries || reconstruction || queryMoments !== undefined
+    return all ? Infinity : windowAttention
+  }
+
+  get retaining(): boolean {
+    return this.shared.needs.retaining ?? false
   }
 
   async attend(input: AttendInput): Promise<Tensor> {
     if (this.disposed) throw new DisposedError('This cache was disposed: make a new one.')
     if (this.busy) throw new DisposedError('This layer is still attending: await one call before the next.')
     const n = this.checkShapes(input)
+    if (!this.shared.reading) this.shared.planner.checkReady(this.index)
     this.busy = true
     const borrowed: Borrowed[] = []
     try {
-      for (const tensor of [input.q, input.k, input.v]) borrowed.push(await this.shared.kernels.borrow(tensor))
-      const [q, k, v] = borrowed.map((b) => b.address)
+      for (const tensor of [input.q, input.k, input.v, ...(this.retaining ? [input.retaining!] : [])])
+        borrowed.push(await this.shared.kernels.borrow(tensor))
+      const [q, k, v, retaining = 0] = borrowed.map((b) => b.address)
       this.checkFinite(q, k, v, n, input.q.shape[1])
-      return await this.step(input, n, q, k, v)
+      return await this.run(input, n, { q, k, v, retaining })
     } finally {
       for (const b of borrowed) b.release()
       this.busy = false
     }
   }
 
-  private async step({ q: like, more = false }: AttendInput, n: number, q: number, k: number, v: number): Promise<Tensor> {
-    const { shape, pool, planner } = this.shared
-    const { queryHeads, headDim } = shape
-    const decode = n === 1 && this.seen > 0 && !this.prompt && !more
+  private async run({ q: like, more = false }: AttendInput, n: number, tensors: Tensors): Promise<Tensor> {
+    const { shape, kernels, policy, reading } = this.shared
     const m = like.shape[1]
-    const bytes = queryHeads * m * headDim * 4
-    const queries = pool.malloc(bytes)
-    const rowsBefore = this.heads.map((head) => head.rows)
-    let answer: { result: Tensor; observations: (Observation | undefined)[] }
+    const chunk = policy.trigger?.chunk ?? Infinity
+    const decode = n === 1 && this.seen > 0 && this.promptTokens === 0 && !more && !reading
+    const output = kernels.output(like, [shape.queryHeads, m, shape.headDim])
     try {
-      this.rotateQueries(q, queries, n, m)
-      this.append(k, v, n, rowsBefore)
-      answer = await this.attendHeads(like, { n, m, queries, rowsBefore, decode }, more)
-    } catch (error) {
-      // Nothing of a failed call stays: the caller may try it again.
-      this.heads.forEach((head, h) => head.truncate(rowsBefore[h]))
-      throw error
-    } finally {
-      pool.free(queries, bytes)
-    }
-    this.seen += n
-    try {
-      if (!more) await planner.plan(this.index, decode ? 'decode' : 'prefill', answer.observations as Observation[], this.seen)
-    } catch (error) {
-      discard(answer.result)
-      throw error
-    }
-    return answer.result
-  }
-
-  private async attendHeads(
-    like: Tensor,
-    step: Step,
-    more: boolean,
-  ): Promise<{ result: Tensor; observations: (Observation | undefined)[] }> {
-    const { shape, kernels } = this.shared
-    const output = kernels.output(like, [shape.queryHeads, step.m, shape.headDim])
-    const observations: (Observation | undefined)[] = [],
-      memories: PromptMemory[] = []
-    try {
-      for (let h = 0; h < this.heads.length; h++) {
-        const { observation, memory } = await this.attendHead(h, step, output.address, more)
-        observations.push(observation)
-        if (memory) memories.push(memory)
+      for (let from = 0, size; from < n; from += size) {
+        const inChunk = chunk === Infinity ? 0 : this.promptTokens % chunk
+        size = Math.min(n - from, chunk - inChunk)
+        const follows = more || from + size < n
+        const queryFrom = Math.max(0, from - (n - m))
+        await this.piece(output, tensors, {
+          from,
+          n: size,
+          ofTokens: n,
+          queryFrom,
+          m: Math.max(0, from + size - (n - m)) - queryFrom,
+          ofQueries: m,
+          queries: 0,
+          rowsBefore: this.heads.map((head) => head.rows),
+          decode,
+          more: follows,
+          plans: !reading && (!follows || inChunk + size === chunk),
+        })
       }
     } catch (error) {
       discard(output.finish())
       throw error
     }
-    this.prompt = more ? memories : undefined
-    return { result: output.finish(), observations }
+    return output.finish()
+  }
+
+  private async piece(output: Output, tensors: Tensors, piece: Piece): Promise<void> {
+    const { shape, pool, planner, reading, record } = this.shared
+    const { n, m, decode, more, plans } = piece
+    const bytes = shape.queryHeads * m * shape.headDim * 4
+    piece.queries = pool.malloc(bytes)
+    const observations: Observation[] = [],
+      memories: PromptMemory[] = []
+    try {
+      this.rotateQueries(tensors.q, piece)
+      this.append(tensors, piece)
+      for (let h = 0; h < this.heads.length; h++) {
+        const { observation, memory } = await this.attendHead(h, piece, output.address, tensors.q)
+        if (observation) observations.push(observation)
+        if (memory) memories.push(memory)
+      }
+    } catch (error) {
+      // Nothing of a failed piece stays: of a prompt in one piece, the caller may try it again.
+      this.heads.forEach((head, h) => head.truncate(piece.rowsBefore[h]))
+      throw error
+    } finally {
+      pool.free(piece.queries, bytes)
+    }
+    this.prompt = plans || !more ? undefined : memories
+    const inPrompt = this.promptTokens
+    this.promptTokens = more ? inPrompt + n : 0
+    this.seen += n
+    if (reading && !more) this.endReading(reading)
+    if (!plans) return
+    if (!more) record?.(this.index, observations)
+    await planner.plan(this.index, decode ? 'decode' : 'prefill', observations, this.seen, inPrompt + n)
+  }
+
+  /** Drops what a second reading added. */
+  endReading(reading: SecondReading): void {
+    this.heads.forEach((head, h) => head.truncate(reading.rows[this.index][h]))
+    this.seen = reading.seen
+    this.promptTokens = 0
+    this.prompt = undefined
+  }
+
+  /** Starts as if this layer had read the prompt that `source` read, which holds all of it unpacked. */
+  async replay(source: Layer, observations: readonly Observation[]): Promise<void> {
+    const { kernels, planner, shape } = this.shared
+    const n = source.seen
+    const width = shape.headDim * 4
+    this.heads.forEach((head, h) => {
+      const other = source.heads[h]
+      for (const part of ['keys', 'values'] as const)
+        head.arrivals[part].append(n, (first, rows, address) => {
+          for (const page of other.arrivals[part].span(first, rows)) {
+            kernels.heap.u8.copyWithin(address, page.address, page.address + page.rows * width)
+            address += page.rows * width
+          }
+        })
+      head.columns.append(n)
+      for (const name of ['position', 'retaining', 'reconstruction'])
+        if (head.columns.has(name)) head.columns.get(name).set(other.columns.get(name))
+    })
+    this.seen = n
+    await planner.plan(this.index, 'prefill', [...observations], n, n)
   }
 
   private async attendHead(
     h: number,
-    step: Step,
+    piece: Piece,
     output: number,
-    more: boolean,
+    unrotated: number,
   ): Promise<{ observation?: Observation; memory?: PromptMemory }> {
-    const { shape, kernels, pool, policy, observer } = this.shared
+    const { shape, kernels, pool, needs, observer, reading } = this.shared
     const { headDim } = shape
-    const { n, m, decode } = step
+    const { n, m, decode, plans } = piece
     const head = this.heads[h]
     const group = shape.queryHeads / shape.kvHeads
-    const offset = h * group * m * headDim * 4
-    const queries: Queries = { address: step.queries + offset, group, count: m, headDim }
-    const base = decode ? -1 : step.rowsBefore[h] + n - m
+    const queries: Queries = { address: piece.queries + h * group * m * headDim * 4, group, count: m, headDim }
+    const base = decode ? -1 : piece.rowsBefore[h] + n - m
     const bias = this.uploadBias(head)
-    const observeStep = decode && policy.needs.stepAttention
+    const observeStep = decode && needs.stepAttention
     const stateBytes = softmaxStateBytes(queries),
       logitBytes = observeStep ? group * head.rows * 4 : 0
     const state = pool.malloc(stateBytes),
       logits = observeStep ? pool.malloc(logitBytes) : 0
     try {
+      const attended: Attended = { head, queries, state, base, bias }
       kernels.begin(state, queries)
       if (decode) {
         const wait = head.visit(-1, bias, ({ rows, start }) =>
           kernels.attend(state, queries, rows, observeStep ? { address: logits + start * 4, stride: head.rows } : undefined),
         )
         if (wait) await wait
-      } else {
+      } else if (m > 0) {
         const blocks = prefillBlocks(this.shared, head, this.index, h, queries, base)
         try {
           await head.visit(base, bias, ({ rows, causal }) => kernels.prefill(state, queries, rows, causal, blocks))
@@ -163,15 +241,42 @@ export class Layer implements LayerCache {
           blocks?.free()
         }
       }
-      kernels.finish(state, queries, output + offset)
+      this.finish(h, piece, attended, output)
       if (decode) return { observation: observeStep ? observer.step(head, queries, state, logits) : { moment: 'decode', group } }
-      const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, head, queries, state, base, bias)
-      return { memory, observation: more ? undefined : await observer.prompt(memory, head, group, headDim, bias) }
+      if (reading) await reading.observe(this.shared, this.index, h, attended, piece.rowsBefore[h])
+      const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, attended)
+      if (needs.queryMoments !== undefined) this.addMoments(memory, needs.queryMoments, h, piece, unrotated)
+      const observation = plans ? await observer.prompt(memory, head, group, headDim, bias, piece.more) : undefined
+      return { memory, observation }
     } finally {
       pool.free(state, stateBytes)
       if (logits) pool.free(logits, logitBytes)
       if (bias) pool.free(bias, head.rows * 4)
     }
+  }
+
+  /** Writes a head's output to its place in the call's. */
+  private finish(h: number, { m, ofQueries, queryFrom }: Piece, { queries, state }: Attended, output: number): void {
+    const { kernels, pool } = this.shared
+    const { group, headDim } = queries
+    const width = headDim * 4
+    const into = output + (h * group * ofQueries + queryFrom) * width
+    if (m === ofQueries) return kernels.finish(state, queries, into)
+    const bytes = group * m * width
+    const scratch = pool.malloc(bytes)
+    kernels.finish(state, queries, scratch)
+    for (let g = 0; g < group; g++)
+      kernels.heap.u8.copyWithin(into + g * ofQueries * width, scratch + g * m * width, scratch + (g + 1) * m * width)
+    pool.free(scratch, bytes)
+  }
+
+  private addMoments(memory: PromptMemory, skip: number, h: number, { n, m, ofQueries, queryFrom }: Piece, unrotated: number): void {
+    const { shape, observer } = this.shared
+    const { headDim } = shape
+    const group = shape.queryHeads / shape.kvHeads
+    const skipped = Math.min(m, Math.max(0, skip - (this.seen + n - m)))
+    const first = unrotated + (h * group * ofQueries + queryFrom + skipped) * headDim * 4
+    memory.moments = observer.addMoments(memory.moments, first, group, ofQueries, m - skipped, headDim)
   }
 
   /** A head's logit bias in the heap, 0 if no method keeps one. */
@@ -183,32 +288,46 @@ export class Layer implements LayerCache {
     return address
   }
 
-  private rotateQueries(q: number, into: number, n: number, m: number): void {
-    const { shape, kernels, rotary } = this.shared
-    const bytes = m * shape.headDim * 4
-    if (!rotary) {
-      kernels.heap.u8.copyWithin(into, q, q + shape.queryHeads * bytes)
-      return
-    }
-    const { cos, sin } = rotary.tables(this.seen, n)
-    const skipped = (n - m) * shape.headDim * 2
-    for (let h = 0; h < shape.queryHeads; h++) kernels.rope(q + h * bytes, into + h * bytes, m, shape.headDim, cos + skipped, sin + skipped)
+  /** The next token's position for a head that holds `rowsBefore` rows: the tokens seen count, or those that are held. */
+  private nextPosition(rowsBefore: number): number {
+    return this.shared.policy.select.contiguous ? rowsBefore : this.seen
   }
 
-  /** Appends rotated keys, values and positions to every head. */
-  private append(k: number, v: number, n: number, rowsBefore: number[]): void {
+  private rotateQueries(q: number, { n, m, ofQueries, queryFrom, queries, rowsBefore }: Piece): void {
+    const { shape, kernels, rotary } = this.shared
+    const { headDim } = shape
+    const bytes = m * headDim * 4
+    const group = shape.queryHeads / shape.kvHeads
+    for (let h = 0; h < shape.queryHeads && m > 0; h++) {
+      const from = q + (h * ofQueries + queryFrom) * headDim * 4,
+        into = queries + h * bytes
+      if (!rotary) {
+        kernels.heap.u8.copyWithin(into, from, from + bytes)
+        continue
+      }
+      const { cos, sin } = rotary.tables(this.nextPosition(rowsBefore[Math.floor(h / group)]), n)
+      // The queries are those of the last m tokens.
+      const skipped = (n - m) * (headDim / 2) * 4
+      kernels.rope(from, into, m, headDim, cos + skipped, sin + skipped)
+    }
+  }
+
+  /** Appends rotated keys, values, positions and what else comes with the tokens to every head. */
+  private append({ k, v, retaining }: Tensors, { from: firstToken, n, ofTokens, rowsBefore }: Piece): void {
     const { shape, kernels, rotary } = this.shared
     const { headDim } = shape
     const half = headDim / 2
     const width = headDim * 4
     this.heads.forEach((head, h) => {
-      const keys = k + h * n * width,
-        values = v + h * n * width
+      const offset = (h * ofTokens + firstToken) * width
+      const keys = k + offset,
+        values = v + offset
+      const position = this.nextPosition(rowsBefore[h])
       head.arrivals.keys.append(n, (first, rows, address) => {
         const from = keys + first * width
         if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
         else {
-          const { cos, sin } = rotary.tables(this.seen, n)
+          const { cos, sin } = rotary.tables(position, n)
           kernels.rope(from, address, rows, headDim, cos + first * half * 4, sin + first * half * 4)
         }
       })
@@ -217,12 +336,16 @@ export class Layer implements LayerCache {
       )
       head.columns.append(n)
       const positions = head.columns.get('position')
-      for (let i = 0; i < n; i++) positions[rowsBefore[h] + i] = this.seen + i
+      for (let i = 0; i < n; i++) positions[rowsBefore[h] + i] = position + i
+      if (retaining) {
+        const at = (retaining >> 2) + h * ofTokens + firstToken
+        head.columns.get('retaining').set(kernels.heap.f32.subarray(at, at + n), rowsBefore[h])
+      }
     })
   }
 
   /** The number of new tokens. */
-  private checkShapes({ q, k, v }: AttendInput): number {
+  private checkShapes({ q, k, v, retaining }: AttendInput): number {
     const { queryHeads, kvHeads, headDim } = this.shared.shape
     const n = k.shape[1]
     const check = (name: string, tensor: Tensor, heads: number): void => {
@@ -236,6 +359,14 @@ export class Layer implements LayerCache {
     check('q', q, queryHeads)
     check('k', k, kvHeads)
     check('v', v, kvHeads)
+    if (!this.retaining) return n
+    if (!retaining)
+      throw new UnsupportedPolicyError(
+        `${this.shared.policy.text} needs the scores of trained retaining heads, and this model has none: use a model that comes with them.`,
+      )
+    const [heads, tokens] = retaining.shape
+    if (retaining.shape.length !== 2 || heads !== kvHeads || tokens !== n || retaining.dtype !== 'float32')
+      throw new ShapeError(`retaining has shape [${retaining.shape.join(', ')}]: it must be float32 [${kvHeads}, ${n}].`)
     return n
   }
 

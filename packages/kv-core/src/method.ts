@@ -1,15 +1,17 @@
 import type { z } from 'zod'
-import type { Axis, Budgeter, Encoder, Folder, Placer, PrefillAttention, Scorer, Selector } from './axes.ts'
+import type { Axis, Budgeter, Encoder, Folder, Placer, PrefillAttention, Protection, Scorer, Selector, Trigger } from './axes.ts'
 
 /** What a method fills in, at most one part per axis. */
 export interface Parts {
   budget?: Budgeter
   score?: Scorer
+  protect?: Protection
   select?: Selector
   fold?: Folder
   encode?: Encoder
   place?: Placer
   attention?: PrefillAttention
+  trigger?: Trigger
 }
 
 export interface MethodParts extends Parts {

@@ -1,15 +1,25 @@
 import type { Kernels, Queries } from '@kvfold/kernels'
-import type { Needs, Observation } from './axes.ts'
+import type { Needs, Observation, QueryMoments } from './axes.ts'
 import type { Head } from './head.ts'
 import type { PagePool } from './page.ts'
 
 /** What one KV head's observations need while a prompt comes in chunks. */
 export interface PromptMemory {
-  /** [group][count][headDim]: the last rotated queries of the chunks so far, at most as many as the window. */
+  /** [group][count][headDim]: the last rotated queries of the chunks so far, at most as many as a method looks at. */
   queries: Float32Array
   count: number
   /** [group][rows] */
   columnSums?: Float32Array
+  moments?: QueryMoments
+}
+
+/** One call's softmax over a head: finished queries and their state, the rows before them, the rows' bias. */
+export interface Attended {
+  head: Head
+  queries: Queries
+  state: number
+  base: number
+  bias: number
 }
 
 /** Looks at attention for the methods: after a prompt's chunk, after a decode step. */
@@ -24,29 +34,16 @@ export class Observer {
     this.needs = needs
   }
 
-  /** Remembers what the last chunk's observation needs of this one. `state` is the finished softmax of these queries. */
-  async chunk(
-    memory: PromptMemory | undefined,
-    head: Head,
-    queries: Queries,
-    state: number,
-    base: number,
-    bias: number,
-  ): Promise<PromptMemory> {
-    const { windowAttention = 0, columnSums } = this.needs
-    const next = lastQueries(memory, this.kernels, queries, windowAttention)
-    if (columnSums) next.columnSums = await this.columnSums(memory?.columnSums, head, queries, state, base, bias)
+  /** Remembers what the last chunk's observation needs of this one. */
+  async chunk(memory: PromptMemory | undefined, attended: Attended): Promise<PromptMemory> {
+    const { windowAttention = 0, columnSums, queries } = this.needs
+    const next = lastQueries(memory, this.kernels, attended.queries, queries ? Infinity : windowAttention)
+    next.moments = memory?.moments
+    if (columnSums) next.columnSums = await this.columnSums(memory?.columnSums, attended)
     return next
   }
 
-  private async columnSums(
-    before: Float32Array | undefined,
-    head: Head,
-    queries: Queries,
-    state: number,
-    base: number,
-    bias: number,
-  ): Promise<Float32Array> {
+  private async columnSums(before: Float32Array | undefined, { head, queries, state, base, bias }: Attended): Promise<Float32Array> {
     const { kernels, pool } = this
     const { group } = queries
     const sums = new Float32Array(group * head.rows)
@@ -68,34 +65,79 @@ export class Observer {
     return sums
   }
 
-  /** The observation at the end of a prompt. */
-  async prompt(memory: PromptMemory, head: Head, group: number, headDim: number, bias: number): Promise<Observation> {
-    const windowAttention = memory.count > 0 ? await this.window(memory, head, group, headDim, bias) : undefined
-    return { moment: 'prefill', group, windowAttention, columnSums: memory.columnSums }
+  /** Adds `count` unrotated queries of each head of a group, `stride` of them apart, to the moments. */
+  addMoments(
+    before: QueryMoments | undefined,
+    address: number,
+    group: number,
+    stride: number,
+    count: number,
+    headDim: number,
+  ): QueryMoments {
+    const { kernels, pool } = this
+    const moments = before ?? { count: 0, sum: new Float64Array(group * headDim), gram: new Float64Array(group * headDim * headDim) }
+    const bytes = headDim * headDim * 4
+    const scratch = pool.malloc(bytes)
+    const { heap } = kernels
+    for (let g = 0; g < group && count > 0; g++) {
+      const from = address + g * stride * headDim * 4
+      heap.f32.fill(0, scratch >> 2, (scratch + bytes) >> 2)
+      kernels.gram(from, count, headDim, scratch)
+      const { f32 } = heap
+      for (let at = from >> 2, end = at + count * headDim; at < end; at += headDim)
+        for (let c = 0; c < headDim; c++) moments.sum[g * headDim + c] += f32[at + c]
+      const gram = moments.gram.subarray(g * headDim * headDim, (g + 1) * headDim * headDim)
+      for (let i = 0; i < headDim; i++) {
+        for (let j = i; j < headDim; j++) {
+          gram[i * headDim + j] += f32[(scratch >> 2) + i * headDim + j]
+          gram[j * headDim + i] = gram[i * headDim + j]
+        }
+      }
+    }
+    pool.free(scratch, bytes)
+    return { ...moments, count: moments.count + count }
+  }
+
+  /** The observation at the end of a prompt, or of a chunk of one after which rows may leave. */
+  async prompt(memory: PromptMemory, head: Head, group: number, headDim: number, bias: number, more: boolean): Promise<Observation> {
+    const { windowAttention = 0, queries } = this.needs
+    const window = Math.min(memory.count, windowAttention)
+    return {
+      moment: 'prefill',
+      group,
+      more,
+      windowAttention: window > 0 ? await this.window(memory, window, head, group, headDim, bias) : undefined,
+      columnSums: memory.columnSums,
+      queryMoments: memory.moments,
+      queries: queries ? { data: memory.queries, count: memory.count } : undefined,
+    }
   }
 
   private async window(
-    memory: PromptMemory,
+    { queries: all, count }: PromptMemory,
+    window: number,
     head: Head,
     group: number,
     headDim: number,
     bias: number,
   ): Promise<{ data: Float32Array; window: number }> {
     const { kernels, pool } = this
-    const window = memory.count
-    const queryBytes = memory.queries.byteLength,
+    const queryBytes = group * window * headDim * 4,
       logitBytes = group * window * head.rows * 4
     const address = pool.malloc(queryBytes),
       logits = pool.malloc(logitBytes)
-    kernels.heap.f32.set(memory.queries, address >> 2)
+    for (let g = 0; g < group; g++) {
+      const end = (g + 1) * count * headDim
+      kernels.heap.f32.set(all.subarray(end - window * headDim, end), (address >> 2) + g * window * headDim)
+    }
     const queries = { address, group, count: window, headDim }
     await head.visit(head.rows - window, bias, ({ rows, start, causal }) =>
       kernels.logits(queries, rows, causal, { address: logits + start * 4, stride: head.rows }),
     )
+    kernels.softmax(logits, group * window, head.rows, head.rows)
     const data = kernels.heap.f32.slice(logits >> 2, (logits + logitBytes) >> 2)
     pool.free(address, queryBytes)
     pool.free(logits, logitBytes)
-    softmaxRows(data, head.rows)
     return { data, window }
   }
 
@@ -124,15 +166,4 @@ function lastQueries(memory: PromptMemory | undefined, kernels: Kernels, queries
     all.set(f32.subarray(end - fromNew * headDim, end), into + fromOld * headDim)
   }
   return { queries: all, count: kept }
-}
-
-/** Softmax of each row of logits, in place. */
-function softmaxRows(data: Float32Array, rows: number): void {
-  for (let at = 0; at < data.length; at += rows) {
-    let max = -Infinity,
-      sum = 0
-    for (let i = at; i < at + rows; i++) if (data[i] > max) max = data[i]
-    for (let i = at; i < at + rows; i++) sum += data[i] = Math.exp(data[i] - max)
-    for (let i = at; i < at + rows; i++) data[i] /= sum
-  }
 }

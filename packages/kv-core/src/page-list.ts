@@ -290,22 +290,36 @@ export class PageList {
   write(row: number, values: Float32Array): void {
     let start = 0
     for (let i = 0; i < this.pages.length; i++) {
-      let page = this.pages[i]
-      if (row < start + page.rows) {
-        if (page.refs > 1 || page.key) {
-          const copy = this.pool.page(page.codec, page.capacity, this.headDim)
-          this.copyRows(page, 0, copy, 0, page.rows)
-          copy.rows = page.rows
-          this.pages[i] = copy
-          this.pool.release(page)
-          page = copy
-          this.stale = true
-        }
-        this.kernels.heap.f32.set(values, (page.address >> 2) + (row - start) * this.headDim)
+      const { rows } = this.pages[i]
+      if (row < start + rows) {
+        this.kernels.heap.f32.set(values, (this.writable(i).address >> 2) + (row - start) * this.headDim)
         return
       }
-      start += page.rows
+      start += rows
     }
+  }
+
+  /** Lets `change` rewrite pages in place, those that it `wants`. Shared ones are copied first; all must be unpacked and in memory. */
+  rewrite(change: (first: number, rows: number, address: number) => void, wants: (first: number, rows: number) => boolean): void {
+    let first = 0
+    for (let i = 0; i < this.pages.length; i++) {
+      const { rows } = this.pages[i]
+      if (wants(first, rows)) change(first, rows, this.writable(i).address)
+      first += rows
+    }
+  }
+
+  /** Page `i`, which nobody else holds: a copy if need be. */
+  private writable(i: number): Page {
+    const page = this.pages[i]
+    if (page.refs === 1 && !page.key) return page
+    const copy = this.pool.page(page.codec, page.capacity, this.headDim)
+    this.copyRows(page, 0, copy, 0, page.rows)
+    copy.rows = page.rows
+    this.pages[i] = copy
+    this.pool.release(page)
+    this.stale = true
+    return copy
   }
 
   /** The address of the page table. The list must be `direct`. */
@@ -336,14 +350,14 @@ export class PageList {
     return this.pages.some((page) => page.address === 0)
   }
 
-  /** The rows from `row` on, which must be unpacked and in memory, as pages to be read. */
-  tail(row: number): Page[] {
+  /** The rows `row .. row+count`, which must be unpacked and in memory, as pages to be read. Default: all from `row` on. */
+  span(row: number, count = Infinity): Page[] {
     const pages: Page[] = []
     let first = 0
     for (const page of this.pages) {
       const skip = Math.max(0, row - first)
-      if (skip < page.rows)
-        pages.push({ ...page, address: page.address + skip * this.headDim * 4, rows: page.rows - skip, capacity: page.capacity - skip })
+      const rows = Math.min(page.rows - skip, row + count - first - skip)
+      if (rows > 0) pages.push({ ...page, address: page.address + skip * this.headDim * 4, rows, capacity: page.capacity - skip })
       first += page.rows
     }
     return pages

@@ -1,68 +1,122 @@
+import type { Kernels } from '@kvfold/kernels'
 import { applyPlan, checkPlan } from './apply-plan.ts'
-import type { HeadView, LayerStats, Moment, Observation, RowBudget } from './axes.ts'
+import type { HeadView, LayerStats, Moment, Observation, RowBudget, SequenceMemory } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
-import { BudgetError } from './errors.ts'
+import { makeContiguous } from './contiguous.ts'
+import { BudgetError, ReconstructionError } from './errors.ts'
 import type { Head } from './head.ts'
 import { headView, readAhead } from './head-view.ts'
 import type { PagePool } from './page.ts'
 import { roundUp, STEP, tableBytes } from './page-list.ts'
 import type { HeadPlan, LayerPlan } from './plan.ts'
 import type { Policy } from './policy.ts'
+import type { Rotary } from './rotary.ts'
 import type { CacheShape } from './shape.ts'
+import { protectRecent, protectSinks } from './top-rows.ts'
 import type { PlanTrace } from './trace.ts'
 
-/** Runs a policy over the layers of one sequence: score, budget, select, fold, pack, place. */
+/** What a planner works with. */
+export interface Workplace {
+  shape: CacheShape
+  policy: Policy
+  pool: PagePool
+  kernels: Kernels
+  rotary: Rotary | undefined
+}
+
+/** Runs a policy over the layers of one sequence: score, budget, select, fold, rotate, pack, place. */
 export class Planner {
-  private readonly shape: CacheShape
-  private readonly policy: Policy
-  private readonly pool: PagePool
+  /** What a user should know about how the policy ran, each once. */
+  readonly notices: string[] = []
+  private readonly at: Workplace
   private readonly layers: readonly Head[][]
   private readonly trace: PlanTrace | undefined
   private readonly measures: number[] = []
   /** Rows allowed, [layer][head], as allocated when the last prompt ended. */
   private budgets: number[][] = []
-  /** What a user should know about how the policy ran, each once. */
-  readonly notices: string[] = []
-  /** The folder's state, by layer. */
-  private states: Record<string, number>[]
+  /** The folder's state, by layer, and the scorer's. */
+  private readonly states: Record<string, number>[]
+  private readonly memory: SequenceMemory
+  /** Decode steps since the last prompt, by layer. */
+  private readonly steps: number[]
+  /** A prompt that is read twice: what was seen of it, by layer, and its length. */
+  private seenOnce: Observation[][] = []
+  private tokensOnce = 0
 
-  constructor(shape: CacheShape, policy: Policy, pool: PagePool, layers: readonly Head[][], trace?: PlanTrace, from?: Planner) {
-    this.shape = shape
-    this.policy = policy
-    this.pool = pool
+  constructor(at: Workplace, layers: readonly Head[][], { trace, from }: { trace?: PlanTrace; from?: Planner }) {
+    this.at = at
     this.layers = layers
     this.trace = trace
     this.measures = from ? [...from.measures] : []
     this.budgets = from ? from.budgets.map((heads) => [...heads]) : []
-    this.states = Array.from({ length: shape.layers }, (_, i) => ({ ...from?.states[i] }))
+    this.states = Array.from({ length: at.shape.layers }, (_, i) => ({ ...from?.states[i] }))
+    this.memory = Object.fromEntries(Object.entries(from?.memory ?? {}).map(([name, value]) => [name, value.slice()]))
+    this.steps = from ? [...from.steps] : layers.map(() => 0)
+    this.seenOnce = from ? [...from.seenOnce] : []
+    this.tokensOnce = from?.tokensOnce ?? 0
   }
 
-  /** After a layer's prompt or decode step: `seen` tokens so far. */
-  async plan(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<void> {
-    const { policy, shape } = this
+  /** After a layer's prompt (its last `tokens` tokens), a chunk of one, or a decode step: `seen` tokens so far. */
+  async plan(layer: number, moment: Moment, observations: Observation[], seen: number, tokens: number): Promise<void> {
+    const { policy, shape } = this.at
+    if (moment === 'decode') return this.planStep(layer, observations, seen)
+    this.steps[layer] = 0
+    if (policy.needs.reconstruction && !(layer in this.seenOnce)) {
+      this.seenOnce[layer] = observations
+      this.tokensOnce = tokens
+      return
+    }
     const scores = await this.score(layer, moment, observations, seen)
-    if (moment === 'prefill' && layer === 0) this.noticeShortWindow(observations[0], seen)
+    if (layer === 0) this.noticeShortWindow(observations[0], seen)
+    if (scores) this.keepScores(layer, scores)
     let done = [layer]
-    if (scores && moment === 'prefill') this.keepScores(layer, scores)
     if (policy.budget && scores) {
       const { when = 'layer' } = policy.budget
-      if (moment === 'decode') await this.cut(layer, moment, scores, seen)
-      else if (when === 'layer') {
+      if (when === 'layer') {
         this.budgets[layer] = this.allocate([layer], [scores], seen)[0]
         await this.cut(layer, moment, scores, seen)
       } else {
         const last = layer === shape.layers - 1
         if (when === 'cascade' || last) await this.cutTogether(layer, moment, seen)
         // Rows are packed only when their layer will not be cut again for this prompt.
-        done = last ? this.layers.map((_, i) => i) : []
+        done = last && !observations[0].more ? this.layers.map((_, i) => i) : []
       }
     }
     for (const index of done) await this.settle(index, moment, seen)
   }
 
+  private async planStep(layer: number, observations: Observation[], seen: number): Promise<void> {
+    const { budget, trigger } = this.at.policy
+    const scores = await this.score(layer, 'decode', observations, seen)
+    const due = ++this.steps[layer] % (trigger?.every ?? 1) === 0
+    if (budget && scores && due) await this.cut(layer, 'decode', scores, seen)
+    await this.settle(layer, 'decode', seen)
+  }
+
+  /** Tokens of a prompt that all layers have read once and that is to be read twice. */
+  get waiting(): number {
+    for (let layer = 0; layer < this.layers.length; layer++) if (!(layer in this.seenOnce)) return 0
+    return this.tokensOnce
+  }
+
+  /** Throws ReconstructionError if this layer's prompt waits for its second reading. */
+  checkReady(layer: number): void {
+    if (layer in this.seenOnce)
+      throw new ReconstructionError(
+        `${this.at.policy.text} reads a prompt twice before rows leave: call reconstruct, as the model's forward does when it is told how to ask for it.`,
+      )
+  }
+
+  /** Plans all layers, when the prompt has been read twice. */
+  async planWaiting(seen: number): Promise<void> {
+    for (const [layer, observations] of this.seenOnce.entries()) await this.plan(layer, 'prefill', observations, seen, this.tokensOnce)
+    this.seenOnce = []
+    this.tokensOnce = 0
+  }
+
   private noticeShortWindow({ windowAttention }: Observation, seen: number): void {
-    const { needs, text } = this.policy
-    if (windowAttention && windowAttention.window < needs.windowAttention! && seen < needs.windowAttention!)
+    const { needs, text } = this.at.policy
+    if (windowAttention && needs.windowAttention && windowAttention.window < needs.windowAttention && seen < needs.windowAttention)
       this.notices.push(
         `${text} looks at the last ${needs.windowAttention} queries of a prompt, and this one had ${seen}: it kept what it could see.`,
       )
@@ -73,22 +127,32 @@ export class Planner {
   }
 
   private async view(layer: number, index: number, head: Head, seen: number): Promise<HeadView> {
-    const {
-      policy: { needs },
-      shape: { headDim },
-    } = this
-    return headView(head, layer, index, headDim, seen, needs, await readAhead(head, needs))
+    const { shape, policy, kernels, pool } = this.at
+    return headView({
+      head,
+      layer,
+      index,
+      shape,
+      seen,
+      needs: policy.needs,
+      kernels,
+      pool,
+      memory: this.memory,
+      ahead: await readAhead(head, policy.needs),
+    })
   }
 
   private async score(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<Float32Array[] | undefined> {
-    const { score, budget } = this.policy
+    const { score, budget, protect } = this.at.policy
     const measures = moment === 'prefill' && budget?.measure
-    const scores = score && (score.moments ?? ['prefill']).includes(moment)
-    if (!measures && !scores) return undefined
+    const due = score && (score.moments ?? ['prefill']).includes(moment)
+    if (!measures && !due) return undefined
     const views = await this.views(layer, seen)
     if (measures) this.measures[layer] = budget.measure!(views.map((head, i) => ({ seen: observations[i], head })))
-    if (!scores) return undefined
-    return score.scoreLayer?.(observations, views) ?? views.map((head, i) => score.score(observations[i], head))
+    if (!due) return undefined
+    const scores = score.scoreLayer?.(observations, views) ?? views.map((head, i) => score.score(observations[i], head))
+    if (protect) scores.forEach((own, i) => protectSinks(protectRecent(own, protect.recent), protect.sinks, views[i].positions))
+    return scores
   }
 
   /** Scores wait in a column for a budget that depends on layers still to come, or for an encoder that stores rows by their score. */
@@ -107,7 +171,7 @@ export class Planner {
   }
 
   private allocate(layers: number[], scores: Float32Array[][], seen: number): number[][] {
-    const budget = this.policy.budget!
+    const budget = this.at.policy.budget!
     const stats: LayerStats[] = layers.map((layer, i) => ({
       layer,
       rows: this.layers[layer].map((head) => head.rows),
@@ -119,8 +183,8 @@ export class Planner {
 
   /** The budget's size in rows per layer and head. */
   private rowBudget(seen: number): RowBudget {
-    const { layers, kvHeads } = this.shape
-    const { size } = this.policy.budget!
+    const { layers, kvHeads } = this.at.shape
+    const { size } = this.at.policy.budget!
     const rows =
       'tokens' in size
         ? size.tokens
@@ -130,24 +194,26 @@ export class Planner {
     return { rows, layers, kvHeads, seen }
   }
 
-  /** The most rows of one head that fit the bytes, packed as the policy packs them. */
+  /** The most rows of one head that fit the bytes, packed as the policy packs them, with those that come before the next cut. */
   private rowsFor(bytes: number, seen: number): number {
+    const { trigger, score } = this.at.policy
+    const spare = score?.moments?.includes('decode') ? (trigger?.every ?? 1) - 1 : 0
     let low = 0,
       high = seen
     while (low < high) {
       const middle = Math.ceil((low + high) / 2)
-      if (this.headBytes(middle) <= bytes) low = middle
+      if (this.headBytes(middle + spare) <= bytes) low = middle
       else high = middle - 1
     }
     if (low === 0)
-      throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1)}.`)
+      throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1 + spare)}.`)
     return low
   }
 
   /** At most what a head of so many rows takes: pages are allocated in steps of eight rows, and a cut may leave one more that is not full. */
   private headBytes(rows: number): number {
-    const { headDim } = this.shape
-    const { encode, columns } = this.policy
+    const { headDim } = this.at.shape
+    const { encode, columns } = this.at.policy
     let bytes = rows * columns.length * 4
     for (const part of ['keys', 'values'] as const) {
       const codec = encode?.classes[0][part]
@@ -171,12 +237,11 @@ export class Planner {
     const heads = this.layers[layer]
     const budgets = this.budgets[layer]
     if (!budgets || heads.every((head, i) => head.rows <= budgets[i])) return
-    const { select, fold } = this.policy
-    if (fold) for (const head of heads) for (const list of head.lists) await list.bringHome(() => true)
+    const { shape, policy, kernels, pool, rotary } = this.at
+    const { select, fold } = policy
+    if (fold || select.contiguous) for (const head of heads) for (const list of head.lists) await list.bringHome(() => true)
     const views = await this.views(layer, seen)
-    const plans: HeadPlan[] = views.map((view, i) => ({
-      keep: view.rows <= budgets[i] ? allRows(view.rows) : select.select(scores[i], budgets[i], view),
-    }))
+    const plans = this.select(scores, budgets, views)
     if (fold) {
       const leaving = plans.map(({ keep }, i) => ({ kept: keep, left: complement(keep, views[i].rows), head: views[i] }))
       fold.fold(leaving, this.states[layer]).forEach((foldPlan, i) => {
@@ -189,12 +254,23 @@ export class Planner {
       plan,
       views.map((view) => view.positions.slice()),
     )
-    for (let i = 0; i < heads.length; i++) await applyPlan(heads[i], plans[i], this.shape.headDim)
+    for (let i = 0; i < heads.length; i++) {
+      await applyPlan(heads[i], plans[i], shape.headDim)
+      if (select.contiguous) makeContiguous(heads[i], shape.headDim, kernels, pool, rotary!)
+    }
+  }
+
+  private select(scores: Float32Array[], budgets: number[], views: HeadView[]): HeadPlan[] {
+    const { select } = this.at.policy
+    const together = select.selectLayer?.(scores, budgets, views)
+    return views.map((view, i) => ({
+      keep: view.rows <= budgets[i] ? allRows(view.rows) : (together?.[i] ?? select.select(scores[i], budgets[i], view)),
+    }))
   }
 
   /** Packs and places what stays. */
   private async settle(layer: number, moment: Moment, seen: number): Promise<void> {
-    const { encode, place } = this.policy
+    const { encode, place } = this.at.policy
     for (const [index, head] of this.layers[layer].entries()) {
       if (encode) {
         if (encode.assign && moment === 'prefill') {
@@ -208,7 +284,8 @@ export class Planner {
   }
 
   private async place(layer: number, index: number, head: Head): Promise<void> {
-    const { place } = this.policy
+    const { pool, policy, shape } = this.at
+    const place = policy.place!
     let after = head.rows
     for (const segment of head.segments) {
       after -= segment.keys.rows
@@ -216,11 +293,11 @@ export class Planner {
         let newer = segment[part].rows
         for (const page of segment[part].pages) {
           newer -= page.rows
-          if (!page.address || page.rows < page.codec.pageRows(this.shape.headDim)) continue
+          if (!page.address || page.rows < page.codec.pageRows(shape.headDim)) continue
           const view = { layer, head: index, part, rows: page.rows, bytes: page.bytes, newer: after + newer }
-          if (!place!.leaves(view)) continue
-          this.pool.use(() => place!.open())
-          await this.pool.leave(page)
+          if (!place.leaves(view)) continue
+          pool.use(() => place.open())
+          await pool.leave(page)
         }
       }
     }

@@ -1,4 +1,17 @@
-import type { Axis, Budgeter, ColumnSpec, Encoder, Folder, Needs, Placer, PrefillAttention, Scorer, Selector } from './axes.ts'
+import type {
+  Axis,
+  Budgeter,
+  ColumnSpec,
+  Encoder,
+  Folder,
+  Needs,
+  Placer,
+  PrefillAttention,
+  Protection,
+  Scorer,
+  Selector,
+  Trigger,
+} from './axes.ts'
 import { filledAxes } from './define-method.ts'
 import { PolicyConflictError } from './errors.ts'
 import type { Parts, Preset } from './method.ts'
@@ -10,18 +23,20 @@ export interface Policy {
   readonly text: string
   readonly budget?: Budgeter
   readonly score?: Scorer
+  readonly protect?: Protection
   readonly select: Selector
   readonly fold?: Folder
   readonly encode?: Encoder
   readonly place?: Placer
   readonly attention?: PrefillAttention
+  readonly trigger?: Trigger
   readonly needs: Needs
   readonly columns: readonly ColumnSpec[]
 }
 
 /**
- * Merges presets into a policy. No preset: the full cache. Throws PolicyConflictError, naming both presets, when two claim one axis;
- * a preset's fallback parts fill what nobody claims, the earlier preset's first.
+ * Merges presets into a policy. No preset: the full cache. Throws PolicyConflictError, naming both presets, when two claim one axis or
+ * cannot work together; a preset's fallback parts fill what nobody claims, the earlier preset's first.
  */
 export function compose(...presets: readonly Preset[]): Policy {
   const parts: Parts = {}
@@ -34,27 +49,29 @@ export function compose(...presets: readonly Preset[]): Policy {
       Object.assign(parts, { [axis]: preset[axis] })
     }
   }
-  for (const { fallback } of presets) {
+  for (const { fallback, method } of presets) {
     for (const axis of fallback ? filledAxes(fallback) : []) {
-      if (!parts[axis]) Object.assign(parts, { [axis]: fallback![axis] })
+      if (parts[axis]) continue
+      owner.set(axis, method)
+      Object.assign(parts, { [axis]: fallback![axis] })
     }
   }
   checkParts(parts, owner)
-  const { budget, score, select, fold, encode, place, attention } = parts
-  const columns = [...(score?.columns ?? [])]
-  if (score && ((budget?.when && budget.when !== 'layer') || encode?.assign)) columns.push({ name: 'score', initial: 0 })
+  const { select = highestScores, ...others } = parts
   return {
     text: presets.map((preset) => preset.text).join(' + ') || 'full',
-    budget,
-    score,
-    fold,
-    encode,
-    place,
-    attention,
-    select: select ?? highestScores,
-    needs: mergeNeeds([budget?.needs, score?.needs, fold?.needs, encode?.needs]),
-    columns: [{ name: 'position', initial: 0 }, ...columns],
+    ...others,
+    select,
+    needs: mergeNeeds([parts.budget?.needs, parts.score?.needs, parts.fold?.needs, parts.encode?.needs]),
+    columns: columnsOf(parts),
   }
+}
+
+function columnsOf({ score, budget, encode, fold }: Parts): ColumnSpec[] {
+  const columns = [{ name: 'position', initial: 0 }, ...(score?.columns ?? []), ...(fold?.columns ?? [])]
+  if (score && ((budget?.when && budget.when !== 'layer') || encode?.assign)) columns.push({ name: 'score', initial: 0 })
+  for (const name of ['retaining', 'reconstruction'] as const) if (score?.needs[name]) columns.push({ name, initial: 0 })
+  return columns.filter(({ name }, i) => columns.findIndex((column) => column.name === name) === i)
 }
 
 function conflict(axis: Axis, one: string, other: string): string {
@@ -68,19 +85,30 @@ function checkParts(parts: Parts, owner: Map<Axis, string>): void {
       `${owner.get(axis)} decides the axis "${axis}", which does nothing without "${needed}": add a method that fills it.`,
     )
   }
-  if (parts.budget && !parts.score) missing('budget', 'score')
-  if (parts.score && !parts.budget) missing('score', 'budget')
-  if (parts.select && !parts.score) missing('select', 'score')
-  if (parts.fold && !parts.score) missing('fold', 'score')
+  const clash = (one: Axis, does: string, other: Axis, why: string): never => {
+    throw new PolicyConflictError(`${owner.get(one)} ${does}, and ${owner.get(other)} ${why}: use one of them.`)
+  }
+  const { budget, score, select, trigger, encode } = parts
+  if (budget && !score) missing('budget', 'score')
+  if (score && !budget) missing('score', 'budget')
+  for (const axis of ['select', 'fold', 'protect', 'trigger'] as const) if (parts[axis] && !score) missing(axis, 'score')
+  if (select?.contiguous && encode) clash('select', 'rotates the keys that stay anew', 'encode', 'packs them for good')
+  if (trigger?.chunk && budget?.when === 'model')
+    clash('trigger', 'drops rows while a prompt is read', 'budget', 'shares the budget among layers when it has been read')
+  if (trigger?.chunk && score?.needs.reconstruction)
+    clash('trigger', 'drops rows while a prompt is read', 'score', 'scores them when it has been read twice')
 }
 
-function mergeNeeds(all: readonly (Needs | undefined)[]): Needs {
+/** Everything that some parts need. */
+export function mergeNeeds(all: readonly (Needs | undefined)[]): Needs {
   const merged: Needs = {}
   for (const needs of all) {
     if (!needs) continue
     const windowAttention = Math.max(merged.windowAttention ?? 0, needs.windowAttention ?? 0)
     if (windowAttention > 0) merged.windowAttention = windowAttention
-    for (const name of ['columnSums', 'stepAttention', 'keys', 'values'] as const) if (needs[name]) merged[name] = true
+    if (needs.queryMoments !== undefined) merged.queryMoments = needs.queryMoments
+    for (const name of ['columnSums', 'stepAttention', 'keys', 'values', 'queries', 'retaining', 'reconstruction'] as const)
+      if (needs[name]) merged[name] = true
   }
   return merged
 }

@@ -1,7 +1,7 @@
 import type { PagePool } from './page.ts'
 import { frequencies, type RopeSpec } from './rope.ts'
 
-/** The cos and sin tables of the positions at hand, `[count][headDim/2]` float32 in the heap; layers share them. */
+/** Cos and sin tables in the heap, `[count][headDim/2]` float32 each: of the positions at hand, which layers share, and of turns. */
 export class Rotary {
   private readonly spec: Exclude<RopeSpec, 'external'>
   private readonly headDim: number
@@ -9,6 +9,8 @@ export class Rotary {
   private start = -1
   private count = 0
   private cos = 0
+  /** [cos, sin] of a turn by so many positions. */
+  private readonly turns = new Map<number, [Float32Array, Float32Array]>()
 
   constructor(spec: Exclude<RopeSpec, 'external'>, headDim: number, pool: PagePool) {
     this.spec = spec
@@ -37,6 +39,29 @@ export class Rotary {
       this.count = count
     }
     return { cos: this.cos, sin: this.cos + count * half * 4 }
+  }
+
+  /** Writes the tables that turn vectors by `by` positions each to `into`: cosines `[by.length][headDim/2]`, then sines. */
+  writeTurns(by: readonly number[], into: number): void {
+    const half = this.headDim / 2
+    const { f32 } = this.pool.heap
+    by.forEach((positions, i) => {
+      const [cos, sin] = this.turn(positions)
+      f32.set(cos, (into >> 2) + i * half)
+      f32.set(sin, (into >> 2) + (by.length + i) * half)
+    })
+  }
+
+  private turn(positions: number): [Float32Array, Float32Array] {
+    let known = this.turns.get(positions)
+    if (!known) {
+      const { perPair } = frequencies(this.spec, this.headDim, 0)
+      known = [Float32Array.from(perPair, (f) => Math.cos(positions * f)), Float32Array.from(perPair, (f) => Math.sin(positions * f))]
+      // After a prompt rows turn by thousands of distances, at a step by one or two.
+      if (this.turns.size >= 64) this.turns.clear()
+      this.turns.set(positions, known)
+    }
+    return known
   }
 
   get bytes(): number {

@@ -24,8 +24,17 @@ export function topRows(scores: Float32Array, count: number): Uint32Array {
   return kept
 }
 
-/** The default selector. */
-export const highestScores: Selector = { select: (scores, rows) => topRows(scores, rows) }
+/** The default selector: the highest scores, the older row of a tie; if more rows are protected (+Infinity) than may stay, the newest of those. */
+export const highestScores: Selector = {
+  select(scores, rows) {
+    let surplus = -rows
+    for (let i = 0; i < scores.length; i++) if (scores[i] === Infinity) surplus++
+    if (surplus <= 0) return topRows(scores, rows)
+    const kept = new Uint32Array(rows)
+    for (let i = scores.length - 1, at = rows; at > 0; i--) if (scores[i] === Infinity) kept[--at] = i
+    return kept
+  },
+}
 
 /** Sets the scores of the last `window` rows to +Infinity, so that they stay. */
 export function protectRecent(scores: Float32Array, window: number): Float32Array {

@@ -33,6 +33,11 @@ export function headOf(keys: Rows, { positions, columns = {}, packed = [] }: Giv
     values: () => {
       throw new Error('D2O reads no values.')
     },
+    logits: () => {
+      throw new Error('D2O asks for no logits.')
+    },
+    rope: 'external',
+    memory: {},
     foldable: (row) => !packed.includes(row),
   }
 }

@@ -3,15 +3,18 @@ import { ownHeap } from '../heap/own-heap.ts'
 import type { Kernels } from '../kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
 import { attend } from './attend.ts'
+import { columnMaxima } from './column-maxima.ts'
 import { columnSums } from './column-sums.ts'
 import { dequantize } from './dequantize.ts'
 import { gather } from './gather.ts'
+import { gram } from './gram.ts'
 import { isFinite } from './is-finite.ts'
 import { logits } from './logits.ts'
 import { prefill } from './prefill.ts'
 import { probabilities } from './probabilities.ts'
 import { quantize } from './quantize.ts'
 import { rope } from './rope.ts'
+import { softmax } from './softmax.ts'
 import { begin, finish } from './softmax-state.ts'
 
 /** The definition of every kernel, in plain TypeScript: slow, and right. */
@@ -27,6 +30,9 @@ export function referenceKernels(heap: Heap = ownHeap()): Kernels {
     probabilities: (...args) => probabilities(heap, ...args),
     logits: (...args) => logits(heap, ...args),
     columnSums: (...args) => columnSums(heap, ...args),
+    columnMaxima: (...args) => columnMaxima(heap, ...args),
+    softmax: (...args) => softmax(heap, ...args),
+    gram: (...args) => gram(heap, ...args),
     rope: (...args) => rope(heap, ...args),
     gather: (...args) => gather(heap, ...args),
     quantize: (...args) => quantize(heap, ...args),

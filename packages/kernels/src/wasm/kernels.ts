@@ -129,6 +129,33 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         scratch,
       )
     },
+    columnMaxima(state, queries, rows, causal, maxima) {
+      const { headDim, address, group, count } = queries
+      if (!fits(headDim)) return reference.columnMaxima(state, queries, rows, causal, maxima)
+      wasm.columnMaxima(
+        state,
+        state + group * count * 4,
+        address,
+        group,
+        count,
+        headDim,
+        rows.keyTable,
+        rows.rows,
+        rows.bias,
+        scaleOf(rows, queries),
+        rows.logWeight,
+        causal,
+        maxima,
+        scratch,
+      )
+    },
+    softmax(address, count, stride, rows) {
+      for (let i = 0; i < count; i++) wasm.softmax(address + i * stride * 4, rows)
+    },
+    gram(from, count, width, into) {
+      if (width % 4 === 0) wasm.gram(from, count, width, into)
+      else reference.gram(from, count, width, into)
+    },
     rope(from, into, count, headDim, cos, sin) {
       if (headDim % 8 === 0) wasm.rope(from, into, count, headDim, cos, sin)
       else reference.rope(from, into, count, headDim, cos, sin)

@@ -73,7 +73,25 @@ export interface KernelModule {
     sums: number,
     scratch: number,
   ): void
+  columnMaxima(
+    max: number,
+    sum: number,
+    queries: number,
+    group: number,
+    count: number,
+    headDim: number,
+    keyTable: number,
+    rows: number,
+    bias: number,
+    scale: number,
+    logWeight: number,
+    causal: number,
+    maxima: number,
+    scratch: number,
+  ): void
   probabilities(row: number, rows: number, max: number, sum: number): void
+  softmax(row: number, rows: number): void
+  gram(from: number, count: number, width: number, into: number): void
   rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void
   gather(fromTable: number, intoTable: number, indices: number, count: number, base: number, width: number): void
   quantize(from: number, rows: number, headDim: number, code: number, page: number, capacity: number, scratch: number): void
