@@ -100,7 +100,8 @@ class Sampler:
         ids = np.concatenate([[a.bos], self.corpus.text(length, [a.eos], self.rng)])
         return ids, np.full(length, TEXT)
 
-    def with_facts(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+    def asked(self, length: int) -> tuple[list[tuple[np.ndarray, bool]], list[int], list[float]]:
+        """A document in pieces (True marks a fact), then questions with answers, and their weights: `length` tokens without a BOS."""
         a, rng, mix = self.assembler, self.rng, Mix.at(length)
         groups = self.groups(length)
         questions = [q for g in groups for q in rng.sample(g.questions, min(len(g.questions), mix.per_group))]
@@ -116,8 +117,11 @@ class Sampler:
         room = length - len(tail) - sum(map(len, facts))
         if room < 1:
             raise ValueError(f"samples of {length} tokens are too short for these facts; 1,024 is enough")
-        pieces = a.plant(self.corpus.text(room, a.separator, rng), facts, rng)
-        ids = np.concatenate([[a.bos], *(p for p, _ in pieces), tail])
+        return a.plant(self.corpus.text(room, a.separator, rng), facts, rng), tail, tail_weights
+
+    def with_facts(self, length: int) -> tuple[np.ndarray, np.ndarray]:
+        pieces, tail, tail_weights = self.asked(length)
+        ids = np.concatenate([[self.assembler.bos], *(p for p, _ in pieces), tail])
         weights = np.concatenate([*(np.full(len(p), FACT if planted else AROUND) for p, planted in pieces), tail_weights])
         return ids, weights
 

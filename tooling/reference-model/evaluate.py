@@ -71,11 +71,15 @@ class Evaluator:
                     break
         return np.concatenate(pieces)[:length]
 
+    def read(self, ids: torch.Tensor, cache: FullCache) -> torch.Tensor:
+        """The hidden state of a prompt's last token, [batch, 1, width]."""
+        return self.model.hidden(ids, 0, cache)[:, -1:]
+
     @torch.no_grad()
     def generate(self, prompts: list[list[int]], tokens: int, make_cache: Callable[[], FullCache]) -> list[str]:
         cache, ids = make_cache(), torch.tensor(prompts, device=self.device)
         length, out = ids.shape[1], []
-        hidden = self.model.hidden(ids, 0, cache)[:, -1:]
+        hidden = self.read(ids, cache)
         for i in range(tokens):
             out.append(self.model.logits(hidden).argmax(-1))
             if i + 1 < tokens:
