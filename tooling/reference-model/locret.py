@@ -193,13 +193,13 @@ def overlap(model: Llama, inputs: Inputs, heads: nn.ModuleList, samples: list[tu
 
 
 def tensors(heads: nn.ModuleList) -> dict[str, Tensor]:
-    weights = ((f"layers.{i}.retaining.{name}", getattr(h, name).weight) for i, h in enumerate(heads) for name in ("w1", "w2"))
+    weights = ((f"layers.{i}.retaining.{name}.weight", getattr(h, name).weight) for i, h in enumerate(heads) for name in ("w1", "w2"))
     return {name: w.detach().half().cpu().contiguous() for name, w in weights}
 
 
 def set_tensors(heads: nn.ModuleList, weights: dict[str, Tensor]) -> None:
     for i, h in enumerate(heads):
-        h.load_state_dict({f"{name}.weight": weights[f"layers.{i}.retaining.{name}"].float() for name in ("w1", "w2")})
+        h.load_state_dict({f"{name}.weight": weights[f"layers.{i}.retaining.{name}.weight"].float() for name in ("w1", "w2")})
 
 
 @torch.no_grad()
@@ -241,7 +241,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     model = load(args.model, device, args.tiny).requires_grad_(False)
     inputs = Inputs(model)
-    hidden = load_file(args.heads)["layers.0.retaining.w1"].shape[0] if args.heads else args.hidden
+    hidden = load_file(args.heads)["layers.0.retaining.w1.weight"].shape[0] if args.heads else args.hidden
     heads = nn.ModuleList(Head(model.config, hidden) for _ in model.model.layers).to(device)
     text, tokenizer = TaskText.load(args.tasks), Tokenizer.from_file(str(args.model / "tokenizer.json"))
     assembler, corpus, documents = Assembler(text, tokenizer), Corpus.load(args.corpus), read_documents(args.text)

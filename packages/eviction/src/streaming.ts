@@ -1,9 +1,14 @@
 import { budgetParam, defineMethod, protectSinks, uniform, type Method, type Scorer, type Selector } from '@kvfold/kv-core'
 import { z } from 'zod'
 
-const params: z.ZodObject<{ budget: z.ZodOptional<typeof budgetParam>; sinks: z.ZodDefault<z.ZodNumber> }> = z.object({
+const params: z.ZodObject<{
+  budget: z.ZodOptional<typeof budgetParam>
+  sinks: z.ZodDefault<z.ZodNumber>
+  contiguous: z.ZodDefault<z.ZodBoolean>
+}> = z.object({
   budget: budgetParam.optional(),
   sinks: z.number().int().min(0).default(4).describe('first tokens that always stay'),
+  contiguous: z.boolean().default(false).describe("the paper's positions: 0, 1, 2, ... in the cache; not over packed rows"),
 })
 
 /**
@@ -13,8 +18,9 @@ const params: z.ZodObject<{ budget: z.ZodOptional<typeof budgetParam>; sinks: z.
  * Defaults: 4 sinks and 512 recent rows, as the official class. A budget of no more than `sinks` rows keeps the first budget - 1
  * tokens and the newest.
  *
- * Not the paper's positions: there keys are rotated anew at every step for their index in the cache, which is what lets generation
- * run past the trained length. Here keys keep their rotation (as kvpress and KVCache-Factory), so this works inside that length.
+ * `contiguous` is the paper's defining part: keys are rotated for their index in the cache, so no distance exceeds the budget and a
+ * sequence may run past the trained length. The official class rotates all keys anew at every step; here those that moved are turned on, which
+ * comes to the same. Off by default, as in kvpress and KVCache-Factory: keys keep their rotation, and may be packed.
  */
 export const streaming: Method<typeof params> = defineMethod({
   name: 'streaming',
@@ -22,9 +28,9 @@ export const streaming: Method<typeof params> = defineMethod({
   paper: { title: 'Efficient Streaming Language Models with Attention Sinks', arxiv: '2309.17453', year: 2023 },
   summary: 'The first few tokens and the newest ones stay.',
   params,
-  create: ({ budget, sinks }) => ({
+  create: ({ budget, sinks, contiguous }) => ({
     score: newestFirst(sinks),
-    select: sinksAndNewest(sinks),
+    select: { ...sinksAndNewest(sinks), contiguous },
     ...(budget ? { budget: uniform(budget) } : { fallback: { budget: uniform({ tokens: sinks + 512 }) } }),
   }),
 })

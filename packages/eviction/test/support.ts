@@ -93,6 +93,7 @@ export function headOf(
     keys: () => keys?.slice() ?? none(),
     values: none,
     logits: none,
+    attention: none,
     rope: 'external',
     memory: {},
     foldable: () => true,

@@ -84,6 +84,8 @@ export interface HeadView {
   values(): Float32Array
   /** Logits [count][rows] of any queries [count][headDim] (rotated), times 1/sqrt(headDim); every row is seen. Needs `keys`. */
   logits(queries: Float32Array, count: number): Float32Array
+  /** The softmax of those logits over all rows: [count][rows]. Needs `keys`. */
+  attention(queries: Float32Array, count: number): Float32Array
   readonly rope: RopeSpec
   readonly memory: SequenceMemory
   /** False for a row that is packed already: it may leave, but nothing can be folded into it. */

@@ -43,6 +43,25 @@ export function headView({ head, layer, index, shape, seen, needs, kernels, pool
     }
     return out
   }
+  /** Any queries' logits over all rows, or their softmax: [count][rows]. */
+  const look = (queries: Float32Array, count: number, softmax: boolean): Float32Array => {
+    const { rows } = head
+    const bytes = count * headDim * 4,
+      logitBytes = count * rows * 4
+    const logits = pool.malloc(logitBytes)
+    if (head.segments.every((segment) => segment.keys.direct)) {
+      const address = pool.malloc(bytes)
+      kernels.heap.f32.set(queries.subarray(0, count * headDim), address >> 2)
+      void head.visit(-1, 0, (slice) =>
+        kernels.logits({ address, group: 1, count, headDim }, slice.rows, -1, { address: logits + slice.start * 4, stride: rows }),
+      )
+      pool.free(address, bytes)
+    } else kernels.heap.f32.set(plainLogits(queries, count, rowsOf('keys'), rows, headDim), logits >> 2)
+    if (softmax) kernels.softmax(logits, count, rows, rows)
+    const out = kernels.heap.f32.slice(logits >> 2, (logits + logitBytes) >> 2)
+    pool.free(logits, logitBytes)
+    return out
+  }
   return {
     layer,
     head: index,
@@ -55,22 +74,8 @@ export function headView({ head, layer, index, shape, seen, needs, kernels, pool
     column: (name) => head.columns.get(name),
     keys: () => rowsOf('keys'),
     values: () => rowsOf('values'),
-    logits(queries, count) {
-      const { rows } = head
-      if (head.segments.some((segment) => !segment.keys.direct)) return plainLogits(queries, count, rowsOf('keys'), rows, headDim)
-      const queryBytes = count * headDim * 4,
-        logitBytes = count * rows * 4
-      const address = pool.malloc(queryBytes),
-        logits = pool.malloc(logitBytes)
-      kernels.heap.f32.set(queries, address >> 2)
-      void head.visit(-1, 0, (slice) =>
-        kernels.logits({ address, group: 1, count, headDim }, slice.rows, -1, { address: logits + slice.start * 4, stride: rows }),
-      )
-      const out = kernels.heap.f32.slice(logits >> 2, (logits + logitBytes) >> 2)
-      pool.free(address, queryBytes)
-      pool.free(logits, logitBytes)
-      return out
-    },
+    logits: (queries, count) => look(queries, count, false),
+    attention: (queries, count) => look(queries, count, true),
     foldable: (row) => {
       const first = head.rows - head.arrivals.keys.rows
       return row - first >= Math.max(head.arrivals.keys.packed, head.arrivals.values.packed)

@@ -83,8 +83,9 @@ export class Layer implements LayerCache {
 
   get promptQueries(): number {
     const { policy, needs } = this.shared
-    const { columnSums, queries, queryMoments, reconstruction, windowAttention = 0 } = needs
-    const all = policy.attention || policy.trigger?.chunk || columnSums || queries || reconstruction || queryMoments !== undefined
+    const { columnSums, queries, queryMoments, reconstruction, retaining, windowAttention = 0 } = needs
+    const all =
+      policy.attention || policy.trigger?.chunk || columnSums || queries || reconstruction || retaining || queryMoments !== undefined
     return all ? Infinity : windowAttention
   }
 

@@ -2,6 +2,9 @@ import { softmaxStateBytes } from '@kvfold/kernels'
 import type { Shared } from './layer.ts'
 import type { Attended } from './observe.ts'
 
+/** The prompt's first rows, at which every query looks: they take part in every softmax. */
+const SINKS = 4
+
 /** A prompt that is read a second time over the whole of itself, part by part. Nothing of it stays but the column `reconstruction`. */
 export class SecondReading {
   /** When it began: rows by layer and head, and tokens seen. */
@@ -20,19 +23,22 @@ export class SecondReading {
   }
 
   /**
-   * Raises the column to the most attention that one of these queries, by one of the group's heads, gives a row: softmax over the
-   * repeated part and the reading's own rows.
+   * Raises the column to the most attention that one of these queries, by one of the group's heads, gives a row: softmax over the prompt's
+   * first rows, the repeated part and the reading's own rows.
    */
   async observe({ kernels, pool }: Shared, layer: number, h: number, { head, queries, bias }: Attended, rowsBefore: number): Promise<void> {
     const { group } = queries
     const began = this.rows[layer][h]
-    const first = began - this.tokens + this.first
+    const prompt = began - this.tokens
+    const first = prompt + this.first
+    const sinks = Math.min(SINKS, this.first)
     const stateBytes = softmaxStateBytes(queries),
       maximaBytes = group * this.count * 4
     const state = pool.malloc(stateBytes),
       maxima = pool.malloc(maximaBytes)
     kernels.heap.f32.fill(0, maxima >> 2, (maxima + maximaBytes) >> 2)
     kernels.begin(state, queries)
+    head.visitSpan(prompt, sinks, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
     head.visitSpan(first, this.count, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
     head.visitSpan(began, head.rows - began, rowsBefore - began, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
     head.visitSpan(first, this.count, -1, bias, (rows, causal) => kernels.columnMaxima(state, queries, rows, causal, maxima))

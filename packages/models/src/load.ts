@@ -1,6 +1,7 @@
 import { configFromHuggingFace } from './config/hugging-face.ts'
 import type { ModelConfig } from './config/model-config.ts'
 import { LlamaModel } from './decoder/model.ts'
+import { openRetainingHeads } from './decoder/retaining-heads.ts'
 import type { LoadProgress } from './decoder/load-progress.ts'
 import { ModelFormatError, ModelInputError } from './errors.ts'
 import { readJson, readText, type FileSet, type FileSource } from './files/file-source.ts'
@@ -23,7 +24,7 @@ export interface LoadedModel {
 
 /**
  * Loads a model in Hugging Face layout: config.json, model.safetensors (or shards and their index), tokenizer.json and, if there
- * are any, tokenizer_config.json, generation_config.json, chat_template.jinja. A tfjs backend must have been set up.
+ * are any, tokenizer_config.json, generation_config.json, chat_template.jinja, retaining-heads.safetensors. A tfjs backend must have been set up.
  * Throws ModelFormatError, UnsupportedModelError.
  */
 export async function loadModelFiles(files: FileSet, options: LoadOptions = {}): Promise<LoadedModel> {
@@ -35,10 +36,12 @@ export async function loadModelFiles(files: FileSet, options: LoadOptions = {}):
   const eos = [...new Set([...config.eos, ...[generation?.eos_token_id ?? []].flat()])]
   const tokenizer = await loadTokenizer(files)
   const weights = await openSafetensors(files)
+  const retaining = await openRetainingHeads(files)
   try {
-    return { model: await loadWeights({ ...config, eos }, weights, options), tokenizer }
+    return { model: await loadWeights({ ...config, eos }, weights, options, retaining), tokenizer }
   } finally {
     await weights.close()
+    await retaining?.close()
   }
 }
 
@@ -62,9 +65,9 @@ export async function loadGguf(file: FileSource, options: LoadOptions = {}): Pro
   }
 }
 
-async function loadWeights(config: ModelConfig, weights: Weights, options: LoadOptions): Promise<LlamaModel> {
+async function loadWeights(config: ModelConfig, weights: Weights, options: LoadOptions, retaining?: Weights): Promise<LlamaModel> {
   const maxPositions = options.maxPositions ?? config.maxPositions
   if (!Number.isInteger(maxPositions) || maxPositions < 1)
     throw new ModelInputError(`maxPositions is ${maxPositions}: give a whole number of at least 1.`)
-  return LlamaModel.load({ ...config, maxPositions }, weights, options)
+  return LlamaModel.load({ ...config, maxPositions }, weights, options, retaining)
 }

@@ -18,6 +18,7 @@ import type { ModelConfig } from '../config/model-config.ts'
 import type { Weights } from '../weights/weights.ts'
 import { asTensor } from './as-tensor.ts'
 import { apply, loadLinear, loadVector, type Linear } from './linear.ts'
+import { retainingScores, type RetainingHead } from './retaining-heads.ts'
 import { createNorm, normalize, normTensors, type Norm } from './norm.ts'
 
 /** One decoder block's parameters. */
@@ -33,6 +34,7 @@ export interface Layer {
   down: Linear
   /** Gains [headDim] of the norms on queries and keys (Qwen3). */
   heads?: { norm: Norm; query: Tensor1D; key: Tensor1D }
+  retaining?: RetainingHead
 }
 
 /** Loads block `index`. `norm` is shared by all blocks. */
@@ -66,18 +68,23 @@ export async function loadLayer(weights: Weights, config: ModelConfig, index: nu
  * `more`: later chunks of the same prompt follow.
  */
 export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, more: boolean, last: number): Promise<Tensor2D> {
-  const [q, k, v] = tidy(() => project(layer, x, last))
+  const { q, k, v, retaining } = tidy(() => project(layer, x, last, cache.retaining ?? false))
   let attended: Tensor3D | undefined
   try {
-    attended = asTensor(await cache.attend({ q, k, v, more })) as Tensor3D
+    attended = asTensor(await cache.attend({ q, k, v, retaining, more })) as Tensor3D
     return tidy(() => finish(layer, lastRows(x, last), attended!))
   } finally {
-    dispose([q, k, v])
+    dispose(retaining ? [q, k, v, retaining] : [q, k, v])
     attended?.dispose()
   }
 }
 
-function project(layer: Layer, x: Tensor2D, last: number): [Tensor3D, Tensor3D, Tensor3D] {
+function project(
+  layer: Layer,
+  x: Tensor2D,
+  last: number,
+  retain: boolean,
+): { q: Tensor3D; k: Tensor3D; v: Tensor3D; retaining: Tensor2D | undefined } {
   const {
     config: { queryHeads, kvHeads, headDim },
     heads,
@@ -89,7 +96,14 @@ function project(layer: Layer, x: Tensor2D, last: number): [Tensor3D, Tensor3D, 
     q = normHeads(heads.norm, heads.query, q)
     k = normHeads(heads.norm, heads.key, k)
   }
-  return [byHead(q, queryHeads, headDim), byHead(k, kvHeads, headDim), byHead(apply(layer.value, normed), kvHeads, headDim)]
+  const v = apply(layer.value, normed)
+  return {
+    q: byHead(q, queryHeads, headDim),
+    k: byHead(k, kvHeads, headDim),
+    v: byHead(v, kvHeads, headDim),
+    // Without retaining heads there is nothing to give: the cache says so.
+    retaining: retain && layer.retaining ? retainingScores(layer.retaining, q, k, v) : undefined,
+  }
 }
 
 /** The last rows of x [n, width]: x itself if that is all of them. */
@@ -126,8 +140,9 @@ export function linears(layer: Layer): Linear[] {
 
 /** The tensors of a block, for disposal; the shared norm's are not among them. */
 export function layerTensors(layer: Layer): Tensor[] {
-  const { heads } = layer
+  const { heads, retaining } = layer
   return [
+    ...(retaining ? [retaining.hidden.weight, retaining.score.weight] : []),
     ...linears(layer).flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight])),
     ...(heads ? [...normTensors(heads.norm), heads.query, heads.key] : []),
   ]

@@ -8,6 +8,7 @@ import { runLayer } from './layer.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { headLogits, wantedRows } from './logits.ts'
 import { attachParameters, disposeParameters, loadParameters, parametersOf } from './parameters.ts'
+import { readAgain, type RepeatRequest } from './repeat.ts'
 import type { SequenceCache } from './sequence-cache.ts'
 
 /** Tokens per chunk of a prompt, unless said otherwise. */
@@ -22,6 +23,8 @@ export interface ForwardOptions {
   onProgress?: (progress: { done: number; total: number }) => void
   /** Tokens per chunk. Default 2048. */
   chunk?: number
+  /** How a policy that reads a prompt twice (`kvzip`) asks the model to repeat it: see `repeatRequest`. */
+  repeat?: RepeatRequest
 }
 
 /** A Llama-family decoder whose attention is the cache's. Load one with `loadModelFiles` or, in Node, `loadModel`. */
@@ -35,10 +38,10 @@ export class LlamaModel {
     this.shape = cacheShape(config)
   }
 
-  /** Reads the weights into tfjs tensors of the active backend, one at a time. Throws ModelFormatError, UnsupportedModelError. */
-  static async load(config: ModelConfig, weights: Weights, progress?: LoadProgress): Promise<LlamaModel> {
+  /** Reads the weights into tfjs tensors of the active backend, one at a time; `retaining`: those of its retaining heads. Throws ModelFormatError, UnsupportedModelError. */
+  static async load(config: ModelConfig, weights: Weights, progress?: LoadProgress, retaining?: Weights): Promise<LlamaModel> {
     const model = new LlamaModel(config)
-    attachParameters(model, await loadParameters(config, weights, progress))
+    attachParameters(model, await loadParameters(config, weights, progress, retaining))
     return model
   }
 
@@ -55,16 +58,24 @@ export class LlamaModel {
    * policy can compress a layer before the next one starts. Returns logits `[rows, vocabulary]`, row-major float32, with
    * rows as `options.logits` says (1 by default).
    *
+   * If the policy reads prompts twice, the prompt is repeated after `options.repeat`, part by part, which takes as long again.
+   *
    * Throws ModelInputError, ContextLengthError before the cache changes. After any later error the cache holds part of
    * the tokens: dispose it.
    */
   async forward(tokens: ArrayLike<number>, cache: SequenceCache, options: ForwardOptions = {}): Promise<Float32Array> {
+    const logits = await this.read(tokens, cache, options)
+    if (cache.unread && options.repeat) await readAgain(this, cache, tokens, options.repeat, options)
+    return logits
+  }
+
+  private async read(tokens: ArrayLike<number>, cache: SequenceCache, options: ForwardOptions): Promise<Float32Array> {
     const parameters = parametersOf(this)
     const { embedding, layers } = parameters
     const { signal, onProgress } = options
     const chunk = checkChunk(options.chunk ?? DEFAULT_CHUNK)
     const wanted = wantedRows(options.logits ?? 'last', tokens.length)
-    checkInput(tokens, cache.length, this.vocabulary, this.maxPositions)
+    checkInput(tokens, cache.position ?? cache.length, this.vocabulary, this.maxPositions)
     signal?.throwIfAborted()
 
     const hidden: Tensor2D[] = []

@@ -7,6 +7,7 @@ import { layerTensors, loadLayer, type Layer } from './layer.ts'
 import { loadLinear, loadVector, type Linear } from './linear.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { createNorm, normTensors, type Norm } from './norm.ts'
+import { loadRetainingHead } from './retaining-heads.ts'
 
 /** All parameters of a model. */
 export interface Parameters {
@@ -17,7 +18,12 @@ export interface Parameters {
 }
 
 /** Loads everything, part by part; frees what it has if a part is bad. */
-export async function loadParameters(config: ModelConfig, weights: Weights, progress: LoadProgress = {}): Promise<Parameters> {
+export async function loadParameters(
+  config: ModelConfig,
+  weights: Weights,
+  progress: LoadProgress = {},
+  retaining?: Weights,
+): Promise<Parameters> {
   const { width, vocabulary, normEpsilon } = config
   const parameters: Partial<Parameters> & { layers: Layer[] } = { layers: [] }
   const total = config.layers + 2
@@ -30,7 +36,9 @@ export async function loadParameters(config: ModelConfig, weights: Weights, prog
     parameters.embedding = await loadEmbedding(weights, vocabulary, width)
     step(1)
     for (let i = 0; i < config.layers; i++) {
-      parameters.layers.push(await loadLayer(weights, config, i, parameters.norm))
+      const layer = await loadLayer(weights, config, i, parameters.norm)
+      parameters.layers.push(layer)
+      if (retaining) layer.retaining = await loadRetainingHead(retaining, config, i)
       step(i + 2)
     }
     const gain = await loadVector(weights, 'model.norm.weight', width)

@@ -12,13 +12,18 @@ const INDEX = 'model.safetensors.index.json'
  * weights when they are asked for. Throws ModelFormatError.
  */
 export async function openSafetensors(files: FileSet): Promise<Weights> {
+  return openSafetensorsFiles(files, await fileNames(files))
+}
+
+/** Opens the safetensors files of these names. Throws ModelFormatError. */
+export async function openSafetensorsFiles(files: FileSet, names: readonly string[]): Promise<Weights> {
   const places = new Map<string, { file: FileSource; entry: SafetensorsEntry }>()
   const opened: FileSource[] = []
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((file) => file.close?.()))
   }
   try {
-    for (const name of await fileNames(files)) {
+    for (const name of names) {
       const file = await files.open(name)
       if (!file) throw new ModelFormatError(`${files.name} has no ${name}: fetch the missing file.`)
       opened.push(file)
