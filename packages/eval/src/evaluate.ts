@@ -6,7 +6,7 @@ import { Pool } from './pool.ts'
 import { PromptWriter, type Prompt } from './prompt-writer.ts'
 import { PERPLEXITY, TASK_NAMES, TASKS } from './tasks.ts'
 import { TASK_TEXT } from './task-text.ts'
-import { follow, transcribe, type Comparison, type Runner } from './transcript.ts'
+import { follow, record, transcribe, type Comparison, type Runner } from './transcript.ts'
 
 /** Tokens at the end of a text whose perplexity is measured. */
 export const PERPLEXITY_TOKENS = 256
@@ -46,6 +46,7 @@ export interface EvalRow {
   /** Against the full cache, along its answer (or the text): mean KL divergence in nats, share of equal first choices. */
   kld: number
   top1Agreement: number
+  /** Of the first task's first prompt, which every policy reads itself, alone. */
   prefillMs: number
   decodeMsPerToken: number
 }
@@ -59,8 +60,9 @@ interface Sample {
 }
 
 /**
- * Scores policies on generated tasks. Every policy sees the same prompts, which depend on the seed, task and length alone; each runs
- * a cache of its own from an empty start. Throws EvaluationError before anything runs.
+ * Scores policies on generated tasks. Every policy sees the same prompts, which depend on the seed, task and length alone. Each reads the
+ * very first one itself, which is timed; the others are read once for all policies that read prompts alike (`RecordedPrompt`). Throws
+ * EvaluationError before anything runs.
  */
 export async function evaluate(options: EvaluateOptions): Promise<EvalRow[]> {
   const { policies, tasks, samples, questionAware = false, onProgress, context, tokenizer } = options
@@ -69,22 +71,29 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalRow[]> {
   const writer = new PromptWriter(TASK_TEXT, tokenizer, options.documents)
   const rows: EvalRow[] = []
   const total = tasks.length * samples * (policies.length + 1)
+  const prefillMs = new Map<string, number>()
   let done = 0
   for (const task of tasks) {
     const results = new Map<string, Result[]>()
     const finished = (policy: string, sample: Sample, run: Run): void => {
       const list = results.get(policy) ?? []
       if (list.length === 0) results.set(policy, list)
+      if (!prefillMs.has(policy)) prefillMs.set(policy, run.prefillMs!)
       list.push({ ...run, score: sample.text ? run.loss : recall(answer(tokenizer, run.tokens), sample.references) })
       onProgress?.({ done: ++done, total, task, policy })
     }
     for (let i = 0; i < samples; i++) {
       const sample = makeSample(writer, task, context, new Pool(TASK_TEXT, createRandom(hash(`${options.seed}/${task}/${context}/${i}`))))
-      const full = await transcribe(runner, sample.prompt, sample.maxTokens, sample.text)
-      finished('full', sample, { ...full, kld: 0, top1Agreement: 1 })
-      for (const policy of policies) finished(policy.text, sample, await follow(runner, policy, sample.prompt, full))
+      const recording = done > policies.length && policies.length > 0 ? await record(runner, policies, sample.prompt) : undefined
+      try {
+        const full = await transcribe(runner, sample.prompt, sample.maxTokens, sample.text, recording)
+        finished('full', sample, { ...full, kld: 0, top1Agreement: 1 })
+        for (const policy of policies) finished(policy.text, sample, await follow(runner, policy, sample.prompt, full, recording))
+      } finally {
+        await recording?.prompt.cache.dispose()
+      }
     }
-    for (const [policy, list] of results) rows.push(row(policy, task, { context, questionAware }, list))
+    for (const [policy, list] of results) rows.push(row(policy, task, { context, questionAware, prefillMs: prefillMs.get(policy)! }, list))
   }
   return rows
 }
@@ -92,7 +101,7 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalRow[]> {
 type Run = Pick<Comparison, 'tokens' | 'ledger' | 'prefillMs' | 'decodeMsPerToken' | 'kld' | 'top1Agreement' | 'loss'>
 type Result = Run & { score: number }
 
-function row(policy: string, task: string, setting: { context: number; questionAware: boolean }, list: readonly Result[]): EvalRow {
+function row(policy: string, task: string, setting: Pick<EvalRow, 'context' | 'questionAware' | 'prefillMs'>, list: readonly Result[]): EvalRow {
   const average = (value: (result: Result) => number): number => mean(list.map(value))
   const score = average((r) => r.score)
   return {
@@ -107,7 +116,6 @@ function row(policy: string, task: string, setting: { context: number; questionA
     peakBytes: Math.max(...list.map((r) => r.ledger.peakBytes)),
     kld: average((r) => r.kld),
     top1Agreement: average((r) => r.top1Agreement),
-    prefillMs: average((r) => r.prefillMs),
     decodeMsPerToken: average((r) => r.decodeMsPerToken),
   }
 }

@@ -1,4 +1,4 @@
-import { KvCache, type Ledger, type Policy } from '@kvfold/kv-core'
+import { compose, isReplayable, KvCache, RecordedPrompt, type Ledger, type Policy } from '@kvfold/kv-core'
 import type { Kernels } from '@kvfold/kernels'
 import { argmax, type LlamaModel } from '@kvfold/models'
 import { klDivergence, logSoftmax } from './metrics.ts'
@@ -19,10 +19,30 @@ export interface Transcript {
   logProbs: Float64Array[]
 }
 
+/** A prompt that was read once, for all policies that read it alike. */
+export interface Recording {
+  prompt: RecordedPrompt
+  /** After its last token. */
+  logits: Float32Array
+}
+
+/** Reads a prompt for `policies`, and for the full cache. Dispose `prompt.cache` when they are done. */
+export async function record(runner: Runner, policies: readonly Policy[], prompt: Prompt): Promise<Recording> {
+  const recorded = new RecordedPrompt(runner.model.shape, policies, runner.kernels)
+  try {
+    const [first] = partsOf(runner, prompt)
+    return { prompt: recorded, logits: await runner.model.forward(first, recorded.cache, { signal: runner.signal }) }
+  } catch (error) {
+    await recorded.cache.dispose()
+    throw error
+  }
+}
+
 /** What one cache cost, after its last token. */
 export interface Cost {
   ledger: Ledger
-  prefillMs: number
+  /** Undefined if it took the prompt from a recording. */
+  prefillMs: number | undefined
   decodeMsPerToken: number
 }
 
@@ -41,10 +61,11 @@ export async function transcribe(
   prompt: Prompt,
   maxTokens: number,
   text?: readonly number[],
+  recording?: Recording,
 ): Promise<Transcript & Cost & { loss: number }> {
   const { model } = runner
   const transcript: Transcript = { tokens: [], logProbs: [] }
-  const cost = await withCache(runner, undefined, prompt, async (logits, step) => {
+  const cost = await withCache(runner, compose(), prompt, recording, async (logits, step) => {
     for (let i = 0; ; i++) {
       const token = text ? text[i] : argmax(logits)
       transcript.tokens.push(token)
@@ -57,12 +78,18 @@ export async function transcribe(
 }
 
 /** Follows a transcript token by token under a policy; where the policy's own first choice leaves it, a fork goes on alone. */
-export async function follow(runner: Runner, policy: Policy, prompt: Prompt, transcript: Transcript): Promise<Comparison> {
+export async function follow(
+  runner: Runner,
+  policy: Policy,
+  prompt: Prompt,
+  transcript: Transcript,
+  recording?: Recording,
+): Promise<Comparison> {
   const logProbs: Float64Array[] = []
   let own: number[] | undefined
   let agreements = 0,
     divergence = 0
-  const cost = await withCache(runner, policy, prompt, async (logits, step, fork) => {
+  const cost = await withCache(runner, policy, prompt, recording, async (logits, step, fork) => {
     for (const [i, token] of transcript.tokens.entries()) {
       const mine = logSoftmax(logits)
       logProbs.push(mine)
@@ -98,17 +125,21 @@ async function alone({ model, signal }: Runner, fork: () => KvCache, first: numb
 
 type Steps = (logits: Float32Array, step: (token: number) => Promise<Float32Array>, fork: () => KvCache) => Promise<void>
 
-async function withCache(runner: Runner, policy: Policy | undefined, prompt: Prompt, steps: Steps): Promise<Cost> {
-  const { model, kernels, questionAware, signal } = runner
-  const cache = new KvCache(model.shape, { policy, kernels })
+/** What is read before the policy compresses, then what comes after. */
+function partsOf({ questionAware }: Runner, { context, question }: Prompt): number[][] {
+  return questionAware || question.length === 0 ? [[...context, ...question]] : [context, question]
+}
+
+async function withCache(runner: Runner, policy: Policy, prompt: Prompt, recording: Recording | undefined, steps: Steps): Promise<Cost> {
+  const { model, kernels, signal } = runner
+  const taken = recording && isReplayable(policy) ? recording : undefined
+  const cache = taken ? await taken.prompt.replay(policy) : new KvCache(model.shape, { policy, kernels })
   try {
-    const parts =
-      questionAware || prompt.question.length === 0 ? [[...prompt.context, ...prompt.question]] : [prompt.context, prompt.question]
+    const [first, ...others] = partsOf(runner, prompt)
     const start = performance.now()
-    let logits = new Float32Array(0)
-    for (const [i, part] of parts.entries())
-      logits = (await model.forward(part, cache, { signal, logits: i === parts.length - 1 ? 'last' : 'none' })) as Float32Array<ArrayBuffer>
-    const prefillMs = performance.now() - start
+    let logits = taken ? taken.logits : await model.forward(first, cache, { signal, logits: others.length ? 'none' : 'last' })
+    for (const part of others) logits = await model.forward(part, cache, { signal })
+    const prefillMs = taken ? undefined : performance.now() - start
     let decoded = 0,
       decodeMs = 0
     const step = async (token: number): Promise<Float32Array> => {

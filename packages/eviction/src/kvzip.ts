@@ -16,7 +16,7 @@ const params: z.ZodObject<{ budget: z.ZodOptional<typeof budgetParam>; layerwise
  * best of each layer, as many as heads * budget). Default: half of the tokens seen. As kvpress (8bb29b9), whose data this is held against; the authors'
  * code keeps the system prompt besides, for which there is `protect`.
  *
- * The model's `forward` does the second reading when it is given `repeat` (see `repeatRequest` of @kvfold/models); the command line does.
+ * A `LlamaModel` of @kvfold/models does the second reading by itself; another model calls `KvCache.reconstruct`.
  */
 export const kvzip: Method<typeof params> = defineMethod({
   name: 'kvzip',

@@ -8,7 +8,7 @@ import type { Ledger } from './ledger.ts'
 import { Observer } from './observe.ts'
 import { PagePool } from './page.ts'
 import { Planner } from './planner.ts'
-import { compose, mergeNeeds, type Policy } from './policy.ts'
+import { compose, mergeNeeds, neededColumns, type Policy } from './policy.ts'
 import { SecondReading } from './reconstruction.ts'
 import { Rotary } from './rotary.ts'
 import { checkShape, type CacheShape } from './shape.ts'
@@ -56,11 +56,12 @@ export class KvCache {
     this.trace = options.trace ? new PlanTrace() : undefined
     this.rotary = shape.rope === 'external' ? undefined : new Rotary(shape.rope, shape.headDim, this.pool)
     const { columns, encode, needs } = this.policy
+    const ownColumns = recorder ? [...columns, ...neededColumns(recorder.needs)] : columns
     const heads = Array.from({ length: shape.layers }, (_, layer) =>
       Array.from({ length: shape.kvHeads }, (_, head) =>
         from
           ? from.layers[layer].heads[head].share()
-          : new Head(this.kernels, this.pool, shape.headDim, columns, encode?.classes.length ?? 1),
+          : new Head(this.kernels, this.pool, shape.headDim, ownColumns, encode?.classes.length ?? 1),
       ),
     )
     const all = mergeNeeds([needs, recorder?.needs])

@@ -146,7 +146,7 @@ export class Layer implements LayerCache {
   }
 
   private async piece(output: Output, tensors: Tensors, piece: Piece): Promise<void> {
-    const { shape, pool, planner, reading, record } = this.shared
+    const { shape, pool, needs, planner, reading, record } = this.shared
     const { n, m, decode, more, plans } = piece
     const bytes = shape.queryHeads * m * shape.headDim * 4
     piece.queries = pool.malloc(bytes)
@@ -174,7 +174,8 @@ export class Layer implements LayerCache {
     if (reading && !more) this.endReading(reading)
     if (!plans) return
     if (!more) record?.(this.index, observations)
-    await planner.plan(this.index, decode ? 'decode' : 'prefill', observations, this.seen, inPrompt + n)
+    if (needs.reconstruction && !decode) planner.wait(this.index, observations, inPrompt + n)
+    else await planner.plan(this.index, decode ? 'decode' : 'prefill', observations, this.seen)
   }
 
   /** Drops what a second reading added. */
@@ -204,7 +205,7 @@ export class Layer implements LayerCache {
         if (head.columns.has(name)) head.columns.get(name).set(other.columns.get(name))
     })
     this.seen = n
-    await planner.plan(this.index, 'prefill', [...observations], n, n)
+    await planner.plan(this.index, 'prefill', [...observations], n)
   }
 
   private async attendHead(

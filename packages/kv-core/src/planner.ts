@@ -56,16 +56,11 @@ export class Planner {
     this.tokensOnce = from?.tokensOnce ?? 0
   }
 
-  /** After a layer's prompt (its last `tokens` tokens), a chunk of one, or a decode step: `seen` tokens so far. */
-  async plan(layer: number, moment: Moment, observations: Observation[], seen: number, tokens: number): Promise<void> {
+  /** After a layer's prompt, a chunk of one, or a decode step: `seen` tokens so far. */
+  async plan(layer: number, moment: Moment, observations: Observation[], seen: number): Promise<void> {
     const { policy, shape } = this.at
     if (moment === 'decode') return this.planStep(layer, observations, seen)
     this.steps[layer] = 0
-    if (policy.needs.reconstruction && !(layer in this.seenOnce)) {
-      this.seenOnce[layer] = observations
-      this.tokensOnce = tokens
-      return
-    }
     const scores = await this.score(layer, moment, observations, seen)
     if (layer === 0) this.noticeShortWindow(observations[0], seen)
     if (scores) this.keepScores(layer, scores)
@@ -93,6 +88,12 @@ export class Planner {
     await this.settle(layer, 'decode', seen)
   }
 
+  /** A layer's prompt of `tokens` tokens is to be read twice before the policy plans. */
+  wait(layer: number, observations: Observation[], tokens: number): void {
+    this.seenOnce[layer] = observations
+    this.tokensOnce = tokens
+  }
+
   /** Tokens of a prompt that all layers have read once and that is to be read twice. */
   get waiting(): number {
     for (let layer = 0; layer < this.layers.length; layer++) if (!(layer in this.seenOnce)) return 0
@@ -109,7 +110,7 @@ export class Planner {
 
   /** Plans all layers, when the prompt has been read twice. */
   async planWaiting(seen: number): Promise<void> {
-    for (const [layer, observations] of this.seenOnce.entries()) await this.plan(layer, 'prefill', observations, seen, this.tokensOnce)
+    for (const [layer, observations] of this.seenOnce.entries()) await this.plan(layer, 'prefill', observations, seen)
     this.seenOnce = []
     this.tokensOnce = 0
   }

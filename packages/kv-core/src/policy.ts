@@ -70,8 +70,13 @@ export function compose(...presets: readonly Preset[]): Policy {
 function columnsOf({ score, budget, encode, fold }: Parts): ColumnSpec[] {
   const columns = [{ name: 'position', initial: 0 }, ...(score?.columns ?? []), ...(fold?.columns ?? [])]
   if (score && ((budget?.when && budget.when !== 'layer') || encode?.assign)) columns.push({ name: 'score', initial: 0 })
-  for (const name of ['retaining', 'reconstruction'] as const) if (score?.needs[name]) columns.push({ name, initial: 0 })
+  if (score) columns.push(...neededColumns(score.needs))
   return columns.filter(({ name }, i) => columns.findIndex((column) => column.name === name) === i)
+}
+
+/** Columns in which what was seen waits for the scorer. */
+export function neededColumns(needs: Needs): ColumnSpec[] {
+  return (['retaining', 'reconstruction'] as const).filter((name) => needs[name]).map((name) => ({ name, initial: 0 }))
 }
 
 function conflict(axis: Axis, one: string, other: string): string {

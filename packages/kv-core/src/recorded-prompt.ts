@@ -26,7 +26,7 @@ export class RecordedPrompt {
 
   /**
    * A cache under one of the policies, as if it had read the prompt itself: the same rows, bytes and peak (but for queries and attention
-   * at work). Throws UnsupportedPolicyError unless `isReplayable`.
+   * at work). If a policy reads prompts twice, the recording must have been. Throws UnsupportedPolicyError unless `isReplayable`.
    */
   async replay(policy: Policy): Promise<KvCache> {
     if (!isReplayable(policy))
@@ -44,5 +44,5 @@ export class RecordedPrompt {
 
 /** True for a policy under which a prompt's own attention is the full cache's. */
 export function isReplayable(policy: Policy): boolean {
-  return !policy.attention && !policy.trigger?.chunk && !policy.needs.retaining && !policy.needs.reconstruction
+  return !policy.attention && !policy.trigger?.chunk
 }

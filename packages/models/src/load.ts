@@ -1,6 +1,7 @@
 import { configFromHuggingFace } from './config/hugging-face.ts'
 import type { ModelConfig } from './config/model-config.ts'
 import { LlamaModel } from './decoder/model.ts'
+import { repeatRequest } from './decoder/repeat.ts'
 import { openRetainingHeads } from './decoder/retaining-heads.ts'
 import type { LoadProgress } from './decoder/load-progress.ts'
 import { ModelFormatError, ModelInputError } from './errors.ts'
@@ -38,7 +39,7 @@ export async function loadModelFiles(files: FileSet, options: LoadOptions = {}):
   const weights = await openSafetensors(files)
   const retaining = await openRetainingHeads(files)
   try {
-    return { model: await loadWeights({ ...config, eos }, weights, options, retaining), tokenizer }
+    return await ready({ ...config, eos }, weights, options, tokenizer, retaining)
   } finally {
     await weights.close()
     await retaining?.close()
@@ -59,15 +60,23 @@ export async function loadGguf(file: FileSource, options: LoadOptions = {}): Pro
   try {
     const { config, weights, metadata } = await openGguf(file)
     const tokenizer = tokenizerFromGguf(metadata)
-    return { model: await loadWeights(config, weights, options), tokenizer }
+    return await ready(config, weights, options, tokenizer)
   } finally {
     await file.close?.()
   }
 }
 
-async function loadWeights(config: ModelConfig, weights: Weights, options: LoadOptions, retaining?: Weights): Promise<LlamaModel> {
+async function ready(
+  config: ModelConfig,
+  weights: Weights,
+  options: LoadOptions,
+  tokenizer: Tokenizer | undefined,
+  retaining?: Weights,
+): Promise<LoadedModel> {
   const maxPositions = options.maxPositions ?? config.maxPositions
   if (!Number.isInteger(maxPositions) || maxPositions < 1)
     throw new ModelInputError(`maxPositions is ${maxPositions}: give a whole number of at least 1.`)
-  return LlamaModel.load({ ...config, maxPositions }, weights, options, retaining)
+  const model = await LlamaModel.load({ ...config, maxPositions }, weights, options, retaining)
+  if (tokenizer) model.repeat = repeatRequest(tokenizer)
+  return { model, tokenizer }
 }

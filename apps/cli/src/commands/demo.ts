@@ -119,7 +119,7 @@ function costs(pairs: readonly Pair[]): string {
       times(whole, held),
       String(Math.round(average((run) => run.ledger.rows))),
       bytes(Math.max(...runs.map((run) => run.ledger.peakBytes))),
-      duration(average((run) => run.prefillMs)),
+      duration(average((run) => run.prefillMs!)),
       duration(average((run) => run.decodeMsPerToken)),
       average((run) => run.kld).toExponential(1),
       percentage(average((run) => run.top1Agreement)),

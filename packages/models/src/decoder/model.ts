@@ -23,8 +23,6 @@ export interface ForwardOptions {
   onProgress?: (progress: { done: number; total: number }) => void
   /** Tokens per chunk. Default 2048. */
   chunk?: number
-  /** How a policy that reads a prompt twice (`kvzip`) asks the model to repeat it: see `repeatRequest`. */
-  repeat?: RepeatRequest
 }
 
 /** A Llama-family decoder whose attention is the cache's. Load one with `loadModelFiles` or, in Node, `loadModel`. */
@@ -32,6 +30,8 @@ export class LlamaModel {
   readonly config: ModelConfig
   /** What a cache for this model must be built with. */
   readonly shape: CacheShape
+  /** How the model is asked to repeat a prompt, for policies that read it twice (`kvzip`). Loaders set it from the tokenizer. */
+  repeat?: RepeatRequest
 
   private constructor(config: ModelConfig) {
     this.config = config
@@ -58,14 +58,26 @@ export class LlamaModel {
    * policy can compress a layer before the next one starts. Returns logits `[rows, vocabulary]`, row-major float32, with
    * rows as `options.logits` says (1 by default).
    *
-   * If the policy reads prompts twice, the prompt is repeated after `options.repeat`, part by part, which takes as long again.
+   * If the policy reads prompts twice, the prompt is repeated after `repeat`, part by part, which takes as long again.
    *
    * Throws ModelInputError, ContextLengthError before the cache changes. After any later error the cache holds part of
    * the tokens: dispose it.
    */
   async forward(tokens: ArrayLike<number>, cache: SequenceCache, options: ForwardOptions = {}): Promise<Float32Array> {
     const logits = await this.read(tokens, cache, options)
-    if (cache.unread && options.repeat) await readAgain(this, cache, tokens, options.repeat, options)
+    if (cache.unread && this.repeat) {
+      const { signal, chunk, onProgress } = options
+      const layers = this.config.layers
+      const total = tokens.length * layers
+      await readAgain(cache, tokens, this.repeat, this.maxPositions, (part, first) =>
+        this.read(part, cache, {
+          logits: 'none',
+          signal,
+          chunk,
+          onProgress: ({ done }) => onProgress?.({ done: Math.min(total, first * layers + done), total }),
+        }),
+      )
+    }
     return logits
   }
 

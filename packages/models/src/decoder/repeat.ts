@@ -1,6 +1,5 @@
 import { ContextLengthError } from '../errors.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import type { ForwardOptions, LlamaModel } from './model.ts'
 import type { SequenceCache } from './sequence-cache.ts'
 
 /** How a model is asked to repeat a prompt. */
@@ -25,26 +24,26 @@ const CHUNK = 2048
 const LEAD = 8
 
 /**
- * Feeds a prompt once more, part by part, each after a request to repeat it. Throws ContextLengthError where the model has no positions
- * left for that.
+ * Feeds a prompt once more, part by part, each after a request to repeat it; `first` is the part's first token in the prompt. Throws
+ * ContextLengthError where the model has no positions left for that.
  */
 export async function readAgain(
-  model: LlamaModel,
   cache: SequenceCache,
   tokens: ArrayLike<number>,
   request: RepeatRequest,
-  options: ForwardOptions,
+  maxPositions: number,
+  feed: (part: number[], first: number) => Promise<unknown>,
 ): Promise<void> {
   const asking = Math.max(request.whole.length, request.from.length + LEAD)
-  const chunk = Math.min(CHUNK, model.maxPositions - cache.length - asking)
+  const chunk = Math.min(CHUNK, maxPositions - cache.length - asking)
   if (chunk < 1)
     throw new ContextLengthError(
-      `A prompt of ${tokens.length} tokens leaves no room to repeat it in ${model.maxPositions} positions: shorten it, or choose a policy that reads it once.`,
-      model.maxPositions,
+      `A prompt of ${tokens.length} tokens leaves no room to repeat it in ${maxPositions} positions: shorten it, or choose a policy that reads it once.`,
+      maxPositions,
     )
   const part = (first: number, count: number): number[] => Array.prototype.slice.call(tokens, first, first + count)
   await cache.reconstruct!(chunk, (first, count) => {
     const ask = first === 0 ? request.whole : [...request.from, ...part(Math.max(0, first - LEAD), Math.min(LEAD, first))]
-    return model.forward([...ask, ...part(first, count)], cache, { logits: 'none', signal: options.signal, chunk: options.chunk })
+    return feed([...ask, ...part(first, count)], first)
   })
 }

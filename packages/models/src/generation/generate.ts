@@ -18,8 +18,6 @@ export interface GenerateOptions {
   /** Prefill chunk and progress: see `forward`. */
   chunk?: number
   onProgress?: ForwardOptions['onProgress']
-  /** For policies that read a prompt twice: see `forward`. */
-  repeat?: ForwardOptions['repeat']
 }
 
 export interface GeneratedToken {
@@ -41,14 +39,14 @@ export async function* generate(
   tokens: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, FinishReason, undefined> {
-  const { maxTokens, sampling = {}, stop = model.config.eos, signal, chunk, onProgress, repeat } = options
+  const { maxTokens, sampling = {}, stop = model.config.eos, signal, chunk, onProgress } = options
   if (!Number.isInteger(maxTokens) || maxTokens < 0)
     throw new ModelInputError(`maxTokens is ${maxTokens}: give a whole number of at least 0.`)
   checkSampling(sampling)
   const random = createRandom(sampling.seed ?? 0)
   if (maxTokens === 0) return 'length'
 
-  let logits = await model.forward(tokens, cache, { signal, chunk, onProgress, repeat })
+  let logits = await model.forward(tokens, cache, { signal, chunk, onProgress })
   for (let made = 1; ; made++) {
     const token = sample(logits, sampling, random)
     if (stop.includes(token)) return 'stop'
