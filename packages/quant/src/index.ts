@@ -1,1 +1,2 @@
+export { flexgen } from './flexgen.ts'
 export { kivi } from './kivi.ts'
