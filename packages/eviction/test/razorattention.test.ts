@@ -6,6 +6,7 @@ import {
   createRandom,
   defineMethod,
   KvCache,
+  parsePolicyText,
   PolicySyntaxError,
   UnsupportedPolicyError,
   type CacheShape,
@@ -269,6 +270,14 @@ describe('the shares of a budget', () => {
     expect(() => razorattention({ heads: 0.1 as unknown as string })).toThrow(/quoted/)
     expect(() => allocate(razorattention({ heads: ' 0.04  3.1 ' }), 9, 9)).not.toThrow()
   })
+})
+
+it('says its heads so that its text gives the same policy again', () => {
+  for (const heads of ['0.1 1.0', '0.10', '']) {
+    const { text } = razorattention({ heads })
+    expect(parsePolicyText(text)).toEqual([{ method: 'razorattention', params: { heads } }])
+    expect(text).toBe(`razorattention(heads="${heads}")`)
+  }
 })
 
 it('takes the newest row before sinks when there is room for little', () => {

@@ -209,6 +209,7 @@ it('brings budget and selector along, for others to replace', () => {
 })
 
 testMethod('scissorhands', () => [scissorhands({ budget: 40, window: 16 })], { describe, it })
+testMethod('scissorhands, out of step with the laws', () => [scissorhands({ budget: 48, window: 8 })], { describe, it })
 testMethod('scissorhands, a share, a row at a time', () => [scissorhands({ budget: '25%', window: 30, drop: 0, recent: 3 })], {
   describe,
   it,

@@ -49,11 +49,17 @@ function presetText(name: string, params: object): string {
 }
 
 function valueText(value: unknown): string {
+  if (typeof value === 'string') return isBareWord(value) ? value : `"${value}"`
   if (typeof value !== 'object' || value === null) return String(value)
   const size = value as Record<string, number>
   if ('ratio' in size) return `${size['ratio'] * 100}%`
   if ('bytes' in size) return `${size['bytes']}B`
   return String(size['tokens'])
+}
+
+/** True for text that a policy text may hold without quotes: anything else would end it, or be read as something else. */
+function isBareWord(text: string): boolean {
+  return /^[^\s,()+"']+$/.test(text) && text !== 'true' && text !== 'false' && !Number.isFinite(Number(text))
 }
 
 /** The axes that some parts fill. */
