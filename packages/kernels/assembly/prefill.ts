@@ -15,7 +15,7 @@ const NEGLIGIBLE: f32 = 24
 
 /**
  * Many queries. Block of rows by block of rows: the keys are transposed once, then serve all queries of all heads of the group, four at a time,
- * each of which continues its running softmax. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
+ * each of which continues its running softmax; without `valueTable` only its max and sum. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
  */
 export function prefill(
   max: usize, sum: usize, output: usize, queries: usize, group: i32, count: i32, headDim: usize,
@@ -36,7 +36,7 @@ export function prefill(
     if (start >= count) return
     const held = min(BLOCK, rows - first)
     transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
-    const values = nextValues(held, headDim, valuesAt)
+    const values = valueTable ? nextValues(held, headDim, valuesAt) : 0
     blockAddends(bias, first, held, logWeight, addends)
     for (let head = 0; head < group; head++) {
       let seen = -1
@@ -71,6 +71,7 @@ export function prefill(
           const at = scratch + (<usize>j << 2)
           store<f32>(at, weigh(logits + <usize>j * STRIDE, columns, load<f32>(at), max + i, sum + i))
         }
+        if (!valueTable) continue
         // Past the last query the tile repeats it; the repeats change nothing.
         if (query + 3 > last) repeatLast(logits, scratch, last - query)
         tileValues(values, most + 3 & ~3, headDim, logits, scratch, output + i0 * rowBytes, output + i1 * rowBytes, output + i2 * rowBytes, output + i3 * rowBytes)

@@ -46,7 +46,7 @@ export interface Rows {
   /** Address of the keys' page table. */
   keyTable: number
   keyPages: number
-  /** Address of the values' page table; its pages need not end where the keys' do. */
+  /** Address of the values' page table; its pages need not end where the keys' do. 0: `prefill` changes only max and sum. */
   valueTable: number
   valuePages: number
   /** Rows in all; both tables hold as many. */

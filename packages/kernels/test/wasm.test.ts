@@ -69,6 +69,32 @@ describe('wasm kernels agree with the reference', () => {
     )
   })
 
+  it('prefill without values: the same max and sum', () => {
+    fc.assert(
+      fc.property(settings({ rows: 180, count: 70 }), fc.nat(3), (setting, which) => {
+        const { queries, rows } = write(reference, setting)
+        const causal = causals(setting)[which]
+        const statistics = queries.group * queries.count * 8
+        const state = softmaxStateBytes(queries)
+        const [a, b] = both(2 * state, (kernels, at) => {
+          kernels.begin(at, queries)
+          kernels.prefill(at, queries, rows, causal)
+          kernels.begin(at + state, queries)
+          kernels.prefill(at + state, queries, { ...rows, valueTable: 0 }, causal)
+        })
+        for (const [one, other] of [
+          [a.subarray(state / 4, (state + statistics) / 4), a.subarray(0, statistics / 4)],
+          [a.subarray(state / 4, (state + statistics) / 4), b.subarray(state / 4, (state + statistics) / 4)],
+        ])
+          one.forEach((value, i) => {
+            if (value !== other[i]) expect(Math.abs(value - other[i])).toBeLessThan(1e-4 * (1 + Math.abs(other[i])))
+          })
+        expect(a.subarray((state + statistics) / 4).every((value) => value === 0)).toBe(true)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
   it('block-sparse prefill', () => {
     fc.assert(
       fc.property(

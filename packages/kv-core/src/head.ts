@@ -120,13 +120,13 @@ export class Head {
     }
   }
 
-  /** Shows rows `first .. first+count`, which must have arrived lately: unpacked, in memory. */
+  /** Shows the keys of rows `first .. first+count`, which must have arrived lately: unpacked, in memory. */
   visitSpan(first: number, count: number, causal: number, bias: number, visit: (rows: Rows, causal: number) => void): void {
     if (count === 0) return
     const { arrivals } = this
     const start = first - (this.rows - arrivals.keys.rows)
     const at = { start: first, causal, count, bias: bias && bias + first * 4 }
-    this.show(arrivals, at, arrivals.keys.span(start, count), arrivals.values.span(start, count), (slice) => visit(slice.rows, causal))
+    this.show(arrivals, at, arrivals.keys.span(start, count), [], (slice) => visit({ ...slice.rows, valueTable: 0 }, causal))
   }
 
   private show(

@@ -26,26 +26,31 @@ export class SecondReading {
    * Raises the column to the most attention that one of these queries, by one of the group's heads, gives a row: softmax over the prompt's
    * first rows, the repeated part and the reading's own rows.
    */
-  async observe({ kernels, pool }: Shared, layer: number, h: number, { head, queries, bias }: Attended, rowsBefore: number): Promise<void> {
+  async observe({ kernels, pool }: Shared, layer: number, h: number, attended: Attended, rowsBefore: number): Promise<void> {
+    const { head, queries, bias } = attended
     const { group } = queries
     const began = this.rows[layer][h]
     const prompt = began - this.tokens
     const first = prompt + this.first
     const sinks = Math.min(SINKS, this.first)
-    const stateBytes = softmaxStateBytes(queries),
+    // If the part is all there is, the reading's own softmax is the one.
+    const all = first === 0 && this.count === began
+    const stateBytes = all ? 0 : softmaxStateBytes(queries),
       maximaBytes = group * this.count * 4
-    const state = pool.malloc(stateBytes),
+    const state = all ? attended.state : pool.malloc(stateBytes),
       maxima = pool.malloc(maximaBytes)
     kernels.heap.f32.fill(0, maxima >> 2, (maxima + maximaBytes) >> 2)
-    kernels.begin(state, queries)
-    head.visitSpan(prompt, sinks, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
-    head.visitSpan(first, this.count, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
-    head.visitSpan(began, head.rows - began, rowsBefore - began, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
+    if (!all) {
+      kernels.begin(state, queries)
+      head.visitSpan(prompt, sinks, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
+      head.visitSpan(first, this.count, -1, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
+      head.visitSpan(began, head.rows - began, rowsBefore - began, bias, (rows, causal) => kernels.prefill(state, queries, rows, causal))
+    }
     head.visitSpan(first, this.count, -1, bias, (rows, causal) => kernels.columnMaxima(state, queries, rows, causal, maxima))
     const scores = head.columns.get('reconstruction')
     for (let g = 0, at = maxima >> 2; g < group; g++)
       for (let row = first; row < first + this.count; row++, at++) scores[row] = Math.max(scores[row], kernels.heap.f32[at])
-    pool.free(state, stateBytes)
+    if (!all) pool.free(state, stateBytes)
     pool.free(maxima, maximaBytes)
   }
 }

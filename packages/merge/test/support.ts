@@ -36,6 +36,9 @@ export function headOf(keys: Rows, { positions, columns = {}, packed = [] }: Giv
     logits: () => {
       throw new Error('D2O asks for no logits.')
     },
+    attention: () => {
+      throw new Error('D2O asks for no attention.')
+    },
     rope: 'external',
     memory: {},
     foldable: (row) => !packed.includes(row),

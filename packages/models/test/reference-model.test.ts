@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createKernels, type Kernels } from '@kvfold/kernels'
-import { KvCache } from '@kvfold/kv-core'
-import { memory } from '@tensorflow/tfjs-core'
+import { KvCache, type LayerCache } from '@kvfold/kv-core'
+import { memory, type Tensor as TfTensor } from '@tensorflow/tfjs-core'
 import { argmax, type LlamaModel, type Tokenizer } from '@kvfold/models'
 import { loadModel } from '@kvfold/models/node'
 import { modelUrl } from '@kvfold/reference-model'
@@ -34,6 +34,25 @@ beforeAll(async () => {
 })
 
 afterAll(() => model.dispose())
+
+it('retaining heads score as in PyTorch', async () => {
+  const { tokens, scores } = readSafetensors(new URL('retaining-heads.safetensors', folder))
+  const given: Float32Array[] = []
+  const cache = new KvCache(model.shape, { kernels })
+  const layer = (index: number): LayerCache => {
+    const own = cache.layer(index)
+    const attend: LayerCache['attend'] = (input) => {
+      given.push((input.retaining as TfTensor).dataSync() as Float32Array)
+      return own.attend(input)
+    }
+    return { attend, promptQueries: Infinity, retaining: true }
+  }
+  await model.forward(tokens.data, { length: 0, layer }, { logits: 'none' })
+  const all = given.flatMap((own) => [...own])
+  expect(all).toHaveLength(scores.data.length)
+  for (let i = 0; i < all.length; i++) expect(Math.abs(all[i] - scores.data[i])).toBeLessThan(2e-3)
+  await cache.dispose()
+})
 
 describe('logits of the full cache equal those of PyTorch', () => {
   for (const [name, golden] of Object.entries(goldens)) {

@@ -142,7 +142,7 @@ export function linears(layer: Layer): Linear[] {
 export function layerTensors(layer: Layer): Tensor[] {
   const { heads, retaining } = layer
   return [
-    ...(retaining ? [retaining.hidden.weight, retaining.score.weight] : []),
+    ...(retaining ? [retaining.query, retaining.key, retaining.value, retaining.score] : []),
     ...linears(layer).flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight])),
     ...(heads ? [...normTensors(heads.norm), heads.query, heads.key] : []),
   ]

@@ -1,9 +1,9 @@
-import { add, matMul, mul, sigmoid, slice, type Tensor2D, transpose } from '@tensorflow/tfjs-core'
+import { add, matMul, mul, sigmoid, split, type Tensor2D, transpose } from '@tensorflow/tfjs-core'
 import type { FileSet } from '../files/file-source.ts'
 import { openSafetensorsFiles } from '../weights/safetensors.ts'
 import type { Weights } from '../weights/weights.ts'
 import type { ModelConfig } from '../config/model-config.ts'
-import { loadLinear, type Linear } from './linear.ts'
+import { loadLinear } from './linear.ts'
 
 /** Where a model keeps its retaining heads. */
 export const RETAINING_HEADS = 'retaining-heads.safetensors'
@@ -13,8 +13,11 @@ export const RETAINING_HEADS = 'retaining-heads.safetensors'
  * one score per KV head. W1 [(queryHeads + 2 kvHeads) * headDim, hidden], W2 [hidden, kvHeads].
  */
 export interface RetainingHead {
-  hidden: Linear
-  score: Linear
+  /** W1, cut into what meets queries, keys and values. */
+  query: Tensor2D
+  key: Tensor2D
+  value: Tensor2D
+  score: Tensor2D
 }
 
 /** The weights of a model's retaining heads; undefined if it has none. The caller closes them. */
@@ -29,21 +32,15 @@ export async function loadRetainingHead(weights: Weights, config: ModelConfig, l
   const { queryHeads, kvHeads, headDim } = config
   const at = `layers.${layer}.retaining`
   const [width] = weights.find(`${at}.w1.weight`)?.shape ?? [0]
-  return {
-    hidden: await loadLinear(weights, `${at}.w1`, (queryHeads + 2 * kvHeads) * headDim, width),
-    score: await loadLinear(weights, `${at}.w2`, width, kvHeads),
-  }
+  const { weight } = await loadLinear(weights, `${at}.w1`, (queryHeads + 2 * kvHeads) * headDim, width)
+  const cuts = [queryHeads, kvHeads, kvHeads].map((heads) => heads * headDim)
+  const [query, key, value] = split(weight, cuts) as Tensor2D[]
+  weight.dispose()
+  return { query, key, value, score: (await loadLinear(weights, `${at}.w2`, width, kvHeads)).weight }
 }
 
 /** q [n, queryHeads * headDim], k and v [n, kvHeads * headDim] -> [kvHeads, n]. Inside a tidy. */
-export function retainingScores({ hidden, score }: RetainingHead, q: Tensor2D, k: Tensor2D, v: Tensor2D): Tensor2D {
-  const parts = [q, k, v]
-  let at = 0
-  const products = parts.map((part) => {
-    const rows = slice(hidden.weight, [at, 0], [part.shape[1], hidden.weight.shape[1]])
-    at += part.shape[1]
-    return matMul(part, rows)
-  })
-  const before = add(add(products[0], products[1]), products[2]) as Tensor2D
-  return transpose(matMul(mul(before, sigmoid(before)) as Tensor2D, score.weight))
+export function retainingScores({ query, key, value, score }: RetainingHead, q: Tensor2D, k: Tensor2D, v: Tensor2D): Tensor2D {
+  const hidden = add(add(matMul(q, query), matMul(k, key)), matMul(v, value)) as Tensor2D
+  return transpose(matMul(mul(hidden, sigmoid(hidden)) as Tensor2D, score))
 }
