@@ -101,7 +101,12 @@ export async function evaluate(options: EvaluateOptions): Promise<EvalRow[]> {
 type Run = Pick<Comparison, 'tokens' | 'ledger' | 'prefillMs' | 'decodeMsPerToken' | 'kld' | 'top1Agreement' | 'loss'>
 type Result = Run & { score: number }
 
-function row(policy: string, task: string, setting: Pick<EvalRow, 'context' | 'questionAware' | 'prefillMs'>, list: readonly Result[]): EvalRow {
+function row(
+  policy: string,
+  task: string,
+  setting: Pick<EvalRow, 'context' | 'questionAware' | 'prefillMs'>,
+  list: readonly Result[],
+): EvalRow {
   const average = (value: (result: Result) => number): number => mean(list.map(value))
   const score = average((r) => r.score)
   return {

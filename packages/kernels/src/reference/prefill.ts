@@ -8,7 +8,9 @@ import { absorb, viewState } from './softmax-state.ts'
 export function prefill(heap: Heap, state: SoftmaxState, queries: Queries, rows: Rows, causal: number, blocks?: Blocks): void {
   const { headDim } = queries
   const view = viewState(heap, state, queries)
-  const values = rows.valueTable ? decodeRows(heap, rows.valueTable, rows.valuePages, rows.rows, headDim) : new Float32Array(rows.rows * headDim)
+  const values = rows.valueTable
+    ? decodeRows(heap, rows.valueTable, rows.valuePages, rows.rows, headDim)
+    : new Float32Array(rows.rows * headDim)
   const of = logitsOf(heap, queries, rows, causal)
   for (let query = 0; query < queries.group * queries.count; query++) {
     const row = of(query)
