@@ -87,6 +87,12 @@ describe('a prompt', () => {
     expect(excess(scores.subarray(0, 2), [both + both, 2 / (1 + Math.exp(1.5)) + both], 0, 1e-5)).toBeLessThanOrEqual(0)
   })
 
+  it('starts anew what was seen before it', () => {
+    const columns = { TS: Float32Array.of(1, 2, 0), MRI: Float32Array.of(5, 7, 0) }
+    lazyeviction({ window: 1 }).score!.score(promptSeen([[[0.5, 0, 0.5]]]), { ...headOf(3, undefined, columns), seen: 40 })
+    expect(columns).toEqual({ TS: Float32Array.of(40, 40, 40), MRI: new Float32Array(3) })
+  })
+
   it('leaves no trace for the steps after it', () => {
     fc.assert(
       fc.property(prompts(20, Infinity), ({ rows, heads }) => {

@@ -119,6 +119,11 @@ describe('the compensation row', () => {
     expect([...columns.folded]).toEqual([0, 0, 0, 0, 0, 0])
   })
 
+  it('is never the newest row', () => {
+    const leaving = { kept: Uint32Array.of(0, 5), left: Uint32Array.of(1, 2, 3, 4), head: headOf(6) }
+    expect(fold(razorattention({ sinks: 1 })).fold([leaving], {})).toEqual([undefined])
+  })
+
   it('retrieval heads have none', () => {
     const leaving = { kept: Uint32Array.of(0, 2, 3), left: Uint32Array.of(1), head: headOf(4) }
     expect(fold(razorattention({ sinks: 1, heads: '0.0' })).fold([leaving], {})).toEqual([undefined])

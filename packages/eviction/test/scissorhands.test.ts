@@ -57,6 +57,12 @@ describe('the worked example', () => {
     expect(lows(columns, 7)).toEqual([0, 3, 1, 3, 1, 1, 0])
   })
 
+  it('compares with 1 over the tokens seen, not over the rows that are left', () => {
+    const columns = {}
+    preset.score!.score(stepSeen([[0.04, 0.1, 0.2, 0.66]]), { ...headOf(4, undefined, columns), seen: 20 })
+    expect(lows(columns, 4)).toEqual([1, 0, 0, 0])
+  })
+
   it('a group: each query head counts', () => {
     const columns = {}
     preset.score!.score(promptSeen([queries, queries]), headOf(7, undefined, columns))
