@@ -116,7 +116,7 @@ describe('kvfold methods', () => {
     const methods = json<{ name: string; package: string; axes: string[]; params: { name: string }[] }[]>('methods')
     expect(methods.find(({ name }) => name === 'snapkv')).toMatchObject({
       package: '@kvfold/eviction',
-      axes: expect.arrayContaining(['score', 'select']),
+      axes: expect.arrayContaining(['budget', 'score']),
     })
     expect(kvfold('methods', 'kivi').out).toContain('2402.02750')
   })

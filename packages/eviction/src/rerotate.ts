@@ -8,7 +8,7 @@ const params: z.ZodObject = z.object({})
  * on (kvpress's KeyRerotation, over any scorer). Distances shrink to what is held, so a sequence may outgrow the positions that the
  * model was trained on. Not over packed rows, whose rotation is fixed. `streaming` and `locret` have the same as `contiguous`.
  */
-export const rerotate: Method<typeof params> = defineMethod({
+export const rerotate: Method = defineMethod({
   name: 'rerotate',
   axes: ['select'],
   summary: 'Rows that stay move up to positions 0, 1, 2, ...',

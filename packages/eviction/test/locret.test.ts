@@ -27,7 +27,7 @@ it('the newest rows stay while chunks follow and when the prompt ends; the peak 
       kept = Array.from(plan.heads[0].keep, (row) => positions[row])
     expect(positions.length).toBeLessThanOrEqual(65)
     const newest = plan === cache.trace!.plans.at(-1) ? 10 : 16
-    expect(kept.slice(-newest)).toEqual([...positions.slice(-newest)])
+    expect(kept.slice(-newest)).toEqual(Array.from(positions.slice(-newest)))
   }
   expect(keptPositions(cache, 0)[0]).toHaveLength(40)
   await cache.dispose()
