@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { benchCommand } from './commands/bench.ts'
 import { demoCommand } from './commands/demo.ts'
 import { evalCommand } from './commands/eval.ts'
+import { headsCommand } from './commands/heads.ts'
 import { methodsCommand } from './commands/methods.ts'
 import { runCommand } from './commands/run.ts'
 import { version } from './version.ts'
@@ -13,6 +14,6 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError('Add --help for help.')
     .exitOverride()
-  for (const add of [runCommand, evalCommand, methodsCommand, demoCommand, benchCommand]) add(program)
+  for (const add of [runCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand]) add(program)
   return program
 }

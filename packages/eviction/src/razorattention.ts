@@ -40,7 +40,7 @@ const SHARE = 5
  * RazorAttention: Efficient KV Cache Compression Through Retrieval Heads (arXiv 2407.15891). Few heads look far back, and keep every row.
  * The others keep the first `sinks` tokens, the newest rows, and one compensation row for all that left: the mean of their keys (rotated,
  * as they are stored) and of their values, with log(count) added to its logits (column `bias`): exact if all those keys were equal. Looks
- * at no attention. Which heads retrieve is found once per model (`retrievalHeads`) and said in `heads`.
+ * at no attention. Which heads retrieve is found once per model (`kvfold heads`, by `retrievalHeads`) and said in `heads`.
  *
  * The oldest row that stays besides the sinks becomes the compensation row: rows that leave are folded into it, with the weights count /
  * (count + 1) and 1 / (count + 1) for one at a time, and it never leaves. Once it is packed nothing can be folded into it: then rows that
