@@ -81,13 +81,14 @@ function lowCounts(window: number, recent: number): Scorer {
       const prompt = seen.moment === 'prefill' ? lastQueries(seen, 'scissorhands', window, rows) : undefined
       const attention = prompt?.data ?? observed(seen.stepAttention, 'scissorhands', 'stepAttention')
       const queries = prompt?.window ?? 1
+      const threshold = 1 / now
       for (let i = 0; i < queries; i++) {
         const counts = open(head, now - queries + 1 + i)
         // Later rows did not exist when this query ran: they were not found unimportant.
         const existing = rows - queries + i + 1
         for (let g = 0; g < seen.group; g++) {
           const row = (g * queries + i) * rows
-          for (let j = 0; j < existing; j++) if (attention[row + j] < 1 / now) counts[j]++
+          for (let j = 0; j < existing; j++) counts[j] += attention[row + j] < threshold ? 1 : 0
         }
       }
       const counts = LOW.map((name) => head.column(name))

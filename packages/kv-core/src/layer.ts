@@ -49,8 +49,15 @@ interface Piece {
   queryFrom: number
   m: number
   ofQueries: number
-  /** Where its rotated queries lie in the heap, [queryHeads][m][headDim]. */
+  /** Its first output in the call, and how many it has; the call's own number of outputs. */
+  outputFrom: number
+  outputs: number
+  ofOutputs: number
+  /** How many of its last queries attend: those with outputs, or all if the policy looks at attention. */
+  attending: number
+  /** Where rotated queries lie in the heap: all, [queryHeads][m][headDim], and those that attend (the same if all do). */
   queries: number
+  attendingQueries: number
   /** Rows per head before this piece. */
   rowsBefore: number[]
   decode: boolean
@@ -83,10 +90,15 @@ export class Layer implements LayerCache {
 
   get promptQueries(): number {
     const { policy, needs } = this.shared
-    const { columnSums, queries, queryMoments, reconstruction, retaining, windowAttention = 0 } = needs
-    const all =
-      policy.attention || policy.trigger?.chunk || columnSums || queries || reconstruction || retaining || queryMoments !== undefined
+    const { queries, queryMoments, retaining, windowAttention = 0 } = needs
+    const all = this.looksAtAttention || policy.trigger?.chunk || queries || retaining || queryMoments !== undefined
     return all ? Infinity : windowAttention
+  }
+
+  /** True if the policy needs the softmax of all of a prompt's queries. */
+  private get looksAtAttention(): boolean {
+    const { policy, needs } = this.shared
+    return policy.attention !== undefined || (needs.columnSums ?? needs.reconstruction ?? false)
   }
 
   get retaining(): boolean {
@@ -112,26 +124,34 @@ export class Layer implements LayerCache {
     }
   }
 
-  private async run({ q: like, more = false }: AttendInput, n: number, tensors: Tensors): Promise<Tensor> {
+  private async run({ q: like, outputs = like.shape[1], more = false }: AttendInput, n: number, tensors: Tensors): Promise<Tensor> {
     const { shape, kernels, policy, reading } = this.shared
     const m = like.shape[1]
+    /** How many of the last `count` of the call's tokens come before token `to`. */
+    const before = (to: number, count: number): number => Math.max(0, to - (n - count))
     const chunk = policy.trigger?.chunk ?? Infinity
     const decode = n === 1 && this.seen > 0 && this.promptTokens === 0 && !more && !reading
-    const output = kernels.output(like, [shape.queryHeads, m, shape.headDim])
+    const output = kernels.output(like, [shape.queryHeads, outputs, shape.headDim])
     try {
       for (let from = 0, size; from < n; from += size) {
         const inChunk = chunk === Infinity ? 0 : this.promptTokens % chunk
         size = Math.min(n - from, chunk - inChunk)
         const follows = more || from + size < n
-        const queryFrom = Math.max(0, from - (n - m))
+        const queries = before(from + size, m) - before(from, m),
+          wanted = before(from + size, outputs) - before(from, outputs)
         await this.piece(output, tensors, {
           from,
           n: size,
           ofTokens: n,
-          queryFrom,
-          m: Math.max(0, from + size - (n - m)) - queryFrom,
+          queryFrom: before(from, m),
+          m: queries,
           ofQueries: m,
+          outputFrom: before(from, outputs),
+          outputs: wanted,
+          ofOutputs: outputs,
+          attending: this.looksAtAttention ? queries : wanted,
           queries: 0,
+          attendingQueries: 0,
           rowsBefore: this.heads.map((head) => head.rows),
           decode,
           more: follows,
@@ -147,13 +167,17 @@ export class Layer implements LayerCache {
 
   private async piece(output: Output, tensors: Tensors, piece: Piece): Promise<void> {
     const { shape, pool, needs, planner, reading, record } = this.shared
-    const { n, m, decode, more, plans } = piece
-    const bytes = shape.queryHeads * m * shape.headDim * 4
+    const { n, m, attending, decode, more, plans } = piece
+    const width = shape.queryHeads * shape.headDim * 4
+    const bytes = width * m,
+      attendingBytes = attending < m ? width * attending : 0
     piece.queries = pool.malloc(bytes)
+    piece.attendingQueries = attendingBytes ? pool.malloc(attendingBytes) : piece.queries
     const observations: Observation[] = [],
       memories: PromptMemory[] = []
     try {
-      this.rotateQueries(tensors.q, piece)
+      this.rotateQueries(tensors.q, piece, m, piece.queries)
+      if (attendingBytes) this.rotateQueries(tensors.q, piece, attending, piece.attendingQueries)
       this.append(tensors, piece)
       for (let h = 0; h < this.heads.length; h++) {
         const { observation, memory } = await this.attendHead(h, piece, output.address, tensors.q)
@@ -166,6 +190,7 @@ export class Layer implements LayerCache {
       throw error
     } finally {
       pool.free(piece.queries, bytes)
+      if (attendingBytes) pool.free(piece.attendingQueries, attendingBytes)
     }
     this.prompt = plans || !more ? undefined : memories
     const inPrompt = this.promptTokens
@@ -216,11 +241,12 @@ export class Layer implements LayerCache {
   ): Promise<{ observation?: Observation; memory?: PromptMemory }> {
     const { shape, kernels, pool, needs, observer, reading } = this.shared
     const { headDim } = shape
-    const { n, m, decode, plans } = piece
+    const { n, m, attending, decode, plans } = piece
     const head = this.heads[h]
     const group = shape.queryHeads / shape.kvHeads
-    const queries: Queries = { address: piece.queries + h * group * m * headDim * 4, group, count: m, headDim }
-    const base = decode ? -1 : piece.rowsBefore[h] + n - m
+    const all: Queries = { address: piece.queries + h * group * m * headDim * 4, group, count: m, headDim }
+    const queries: Queries = { ...all, address: piece.attendingQueries + h * group * attending * headDim * 4, count: attending }
+    const base = decode ? -1 : piece.rowsBefore[h] + n - attending
     const bias = this.uploadBias(head)
     const observeStep = decode && needs.stepAttention
     const stateBytes = softmaxStateBytes(queries),
@@ -235,7 +261,7 @@ export class Layer implements LayerCache {
           kernels.attend(state, queries, rows, observeStep ? { address: logits + start * 4, stride: head.rows } : undefined),
         )
         if (wait) await wait
-      } else if (m > 0) {
+      } else if (attending > 0) {
         const blocks = prefillBlocks(this.shared, head, this.index, h, queries, base)
         try {
           await head.visit(base, bias, ({ rows, causal }) => kernels.prefill(state, queries, rows, causal, blocks))
@@ -246,7 +272,7 @@ export class Layer implements LayerCache {
       this.finish(h, piece, attended, output)
       if (decode) return { observation: observeStep ? observer.step(head, queries, state, logits) : { moment: 'decode', group } }
       if (reading) await reading.observe(this.shared, this.index, h, attended, piece.rowsBefore[h])
-      const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, attended)
+      const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, all, attended)
       if (needs.queryMoments !== undefined) this.addMoments(memory, needs.queryMoments, h, piece, unrotated)
       const observation = plans ? await observer.prompt(memory, head, group, headDim, bias, piece.more) : undefined
       return { memory, observation }
@@ -257,18 +283,21 @@ export class Layer implements LayerCache {
     }
   }
 
-  /** Writes a head's output to its place in the call's. */
-  private finish(h: number, { m, ofQueries, queryFrom }: Piece, { queries, state }: Attended, output: number): void {
+  /** Writes a head's outputs to their place in the call's. */
+  private finish(h: number, { outputs, outputFrom, ofOutputs }: Piece, { queries, state }: Attended, output: number): void {
+    if (outputs === 0) return
     const { kernels, pool } = this.shared
-    const { group, headDim } = queries
+    const { group, headDim, count } = queries
     const width = headDim * 4
-    const into = output + (h * group * ofQueries + queryFrom) * width
-    if (m === ofQueries) return kernels.finish(state, queries, into)
-    const bytes = group * m * width
+    const into = output + (h * group * ofOutputs + outputFrom) * width
+    if (outputs === ofOutputs && outputs === count) return kernels.finish(state, queries, into)
+    const bytes = group * count * width
     const scratch = pool.malloc(bytes)
     kernels.finish(state, queries, scratch)
-    for (let g = 0; g < group; g++)
-      kernels.heap.u8.copyWithin(into + g * ofQueries * width, scratch + g * m * width, scratch + (g + 1) * m * width)
+    for (let g = 0; g < group; g++) {
+      const end = scratch + (g + 1) * count * width
+      kernels.heap.u8.copyWithin(into + g * ofOutputs * width, end - outputs * width, end)
+    }
     pool.free(scratch, bytes)
   }
 
@@ -295,22 +324,23 @@ export class Layer implements LayerCache {
     return this.shared.policy.select.contiguous ? rowsBefore : this.seen
   }
 
-  private rotateQueries(q: number, { n, m, ofQueries, queryFrom, queries, rowsBefore }: Piece): void {
+  /** Rotates the last `count` queries of a piece. */
+  private rotateQueries(q: number, { n, m, ofQueries, queryFrom, rowsBefore }: Piece, count: number, queries: number): void {
     const { shape, kernels, rotary } = this.shared
     const { headDim } = shape
-    const bytes = m * headDim * 4
+    const bytes = count * headDim * 4
     const group = shape.queryHeads / shape.kvHeads
-    for (let h = 0; h < shape.queryHeads && m > 0; h++) {
-      const from = q + (h * ofQueries + queryFrom) * headDim * 4,
+    for (let h = 0; h < shape.queryHeads && count > 0; h++) {
+      const from = q + (h * ofQueries + queryFrom + m - count) * headDim * 4,
         into = queries + h * bytes
       if (!rotary) {
         kernels.heap.u8.copyWithin(into, from, from + bytes)
         continue
       }
       const { cos, sin } = rotary.tables(this.nextPosition(rowsBefore[Math.floor(h / group)]), n)
-      // The queries are those of the last m tokens.
-      const skipped = (n - m) * (headDim / 2) * 4
-      kernels.rope(from, into, m, headDim, cos + skipped, sin + skipped)
+      // The queries are those of the last tokens.
+      const skipped = (n - count) * (headDim / 2) * 4
+      kernels.rope(from, into, count, headDim, cos + skipped, sin + skipped)
     }
   }
 
@@ -347,7 +377,7 @@ export class Layer implements LayerCache {
   }
 
   /** The number of new tokens. */
-  private checkShapes({ q, k, v, retaining }: AttendInput): number {
+  private checkShapes({ q, k, v, retaining, outputs }: AttendInput): number {
     const { queryHeads, kvHeads, headDim } = this.shared.shape
     const n = k.shape[1]
     const check = (name: string, tensor: Tensor, heads: number): void => {
@@ -361,6 +391,8 @@ export class Layer implements LayerCache {
     check('q', q, queryHeads)
     check('k', k, kvHeads)
     check('v', v, kvHeads)
+    if (!(outputs === undefined || (Number.isInteger(outputs) && outputs >= 1 && outputs <= q.shape[1])))
+      throw new ShapeError(`${outputs} outputs are not among ${q.shape[1]} queries: give 1 to all of them.`)
     if (!this.retaining) return n
     if (!retaining)
       throw new UnsupportedPolicyError(

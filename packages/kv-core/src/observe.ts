@@ -34,10 +34,10 @@ export class Observer {
     this.needs = needs
   }
 
-  /** Remembers what the last chunk's observation needs of this one. */
-  async chunk(memory: PromptMemory | undefined, attended: Attended): Promise<PromptMemory> {
+  /** Remembers what the last chunk's observation needs of this one: of all its queries, and of those that attended. */
+  async chunk(memory: PromptMemory | undefined, all: Queries, attended: Attended): Promise<PromptMemory> {
     const { windowAttention = 0, columnSums, queries } = this.needs
-    const next = lastQueries(memory, this.kernels, attended.queries, queries ? Infinity : windowAttention)
+    const next = lastQueries(memory, this.kernels, all, queries ? Infinity : windowAttention)
     next.moments = memory?.moments
     if (columnSums) next.columnSums = await this.columnSums(memory?.columnSums, attended)
     return next

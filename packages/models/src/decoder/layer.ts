@@ -64,15 +64,22 @@ export async function loadLayer(weights: Weights, config: ModelConfig, index: nu
 }
 
 /**
- * x [n, width] -> the next block's x, [last, width]: only for the last so many tokens. The caller disposes both.
- * `more`: later chunks of the same prompt follow.
+ * x [n, width] -> the next block's x, [outputs, width]: only for the last so many tokens. The caller disposes both.
+ * `queries`: how many of the last tokens' queries the cache is shown. `more`: later chunks of the same prompt follow.
  */
-export async function runLayer(layer: Layer, x: Tensor2D, cache: LayerCache, more: boolean, last: number): Promise<Tensor2D> {
-  const { q, k, v, retaining } = tidy(() => project(layer, x, last, cache.retaining ?? false))
+export async function runLayer(
+  layer: Layer,
+  x: Tensor2D,
+  cache: LayerCache,
+  more: boolean,
+  queries: number,
+  outputs: number,
+): Promise<Tensor2D> {
+  const { q, k, v, retaining } = tidy(() => project(layer, x, queries, cache.retaining ?? false))
   let attended: Tensor3D | undefined
   try {
-    attended = asTensor(await cache.attend({ q, k, v, retaining, more })) as Tensor3D
-    return tidy(() => finish(layer, lastRows(x, last), attended!))
+    attended = asTensor(await cache.attend({ q, k, v, retaining, more, outputs })) as Tensor3D
+    return tidy(() => finish(layer, lastRows(x, outputs), attended!))
   } finally {
     dispose(retaining ? [q, k, v, retaining] : [q, k, v])
     attended?.dispose()

@@ -99,13 +99,15 @@ export class LlamaModel {
       for (const [index, layer] of layers.entries()) {
         const layerCache = cache.layer(index)
         // After the last layer only some tokens' outputs are looked at; its keys and values are needed all the same.
-        let needed = index < layers.length - 1 ? Infinity : Math.max(wanted, layerCache.promptQueries)
-        needed = Math.min(needed, tokens.length)
+        const last = index === layers.length - 1
+        const outputs = last ? wanted : Infinity,
+          queries = last ? Math.max(wanted, layerCache.promptQueries) : Infinity
         for (const [c, x] of hidden.entries()) {
           signal?.throwIfAborted()
           const [rows] = x.shape,
             after = tokens.length - c * chunk - rows
-          hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1, Math.min(rows, Math.max(1, needed - after)))
+          const ofChunk = (count: number): number => Math.min(rows, Math.max(1, count - after))
+          hidden[c] = await runLayer(layer, x, layerCache, c < hidden.length - 1, ofChunk(queries), ofChunk(outputs))
           x.dispose()
           done += rows
           onProgress?.({ done, total })

@@ -35,7 +35,7 @@ export class NaiveLayer implements LayerCache {
     this.values = Array.from({ length: shape.kvHeads }, () => [])
   }
 
-  async attend({ q, k, v }: AttendInput): Promise<Tensor> {
+  async attend({ q, k, v, outputs = q.shape[1] }: AttendInput): Promise<Tensor> {
     await Promise.resolve()
     const data = (x: Tensor): ArrayLike<number> => (x as TfTensor).dataSync()
     const { queryHeads, kvHeads, headDim } = this.shape
@@ -50,16 +50,17 @@ export class NaiveLayer implements LayerCache {
       this.keys[head].push(...rows(keys, head).map((row, i) => rotate(row, before + i, this.shape)))
       this.values[head].push(...rows(values, head))
     }
-    const out = new Float32Array(queryHeads * n * headDim)
+    const out = new Float32Array(queryHeads * outputs * headDim)
     for (let head = 0; head < queryHeads; head++) {
       const kv = Math.floor(head / (queryHeads / kvHeads))
       rows(queries, head).forEach((row, i) => {
+        if (i < n - outputs) return
         const seen = before + i + 1
         const result = attendOne(rotate(row, before + i, this.shape), this.keys[kv], this.values[kv], seen)
-        out.set(result, (head * n + i) * headDim)
+        out.set(result, (head * outputs + i - (n - outputs)) * headDim)
       })
     }
-    return tensor(out, [queryHeads, n, headDim])
+    return tensor(out, [queryHeads, outputs, headDim])
   }
 }
 
