@@ -52,8 +52,8 @@ export function headView({ head, layer, index, shape, seen, needs, kernels, pool
     if (head.segments.every((segment) => segment.keys.direct)) {
       const address = pool.malloc(bytes)
       kernels.heap.f32.set(queries.subarray(0, count * headDim), address >> 2)
-      void head.visit(-1, 0, (slice) =>
-        kernels.logits({ address, group: 1, count, headDim }, slice.rows, -1, { address: logits + slice.start * 4, stride: rows }),
+      head.visitKeys((keys, start) =>
+        kernels.logits({ address, group: 1, count, headDim }, keys, -1, { address: logits + start * 4, stride: rows }),
       )
       pool.free(address, bytes)
     } else kernels.heap.f32.set(plainLogits(queries, count, rowsOf('keys'), rows, headDim), logits >> 2)

@@ -76,6 +76,17 @@ export class Head {
     return this.visitSlices(base, bias, visit)
   }
 
+  /** Shows the keys of all rows where they lie. They must be direct; values may be away. */
+  visitKeys(visit: (rows: Rows, start: number) => void): void {
+    let start = 0
+    for (const { keys, logitScale, logWeight } of this.segments) {
+      const { rows, pages } = keys
+      if (rows > 0)
+        visit({ keyTable: keys.table(), keyPages: pages.length, valueTable: 0, valuePages: 0, rows, bias: 0, logitScale, logWeight }, start)
+      start += rows
+    }
+  }
+
   private wholeSegment(segment: Segment, start: number, base: number, bias: number): Slice {
     const { keys, values, logitScale, logWeight } = segment
     const causal = base < 0 || segment !== this.arrivals ? -1 : base - start

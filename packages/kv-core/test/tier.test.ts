@@ -1,5 +1,5 @@
 import { ownHeap, referenceKernels, type ArrayTensor } from '@kvfold/kernels'
-import { compose, createRandom, defineMethod, KvCache, type CacheShape, type Tier } from '@kvfold/kv-core'
+import { compose, createRandom, defineMethod, KvCache, protectRecent, uniform, type CacheShape, type Tier } from '@kvfold/kv-core'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { randomInputs, relativeError, type Inputs } from './plain-attention.ts'
@@ -16,10 +16,29 @@ const tensors = ({ q, k, v, n }: Inputs): Record<'q' | 'k' | 'v', ArrayTensor> =
   return { q: tensor(q), k: tensor(k), v: tensor(v) }
 }
 
+/** Keeps the rows that the newest row's key looks at most, and the newest eight. */
+const alike = defineMethod({
+  name: 'alike',
+  axes: ['budget', 'score'],
+  summary: 'keys like the newest',
+  params: z.object({}),
+  create: () => ({
+    budget: uniform({ tokens: 150 }),
+    score: {
+      needs: { keys: true },
+      moments: ['prefill', 'decode'],
+      score: (_, head) => protectRecent(head.attention(head.keys().slice(-head.headDim), 1), 8),
+    },
+  }),
+})
+
 describe('pages that are away', () => {
   it.each([
     ['kept by score', () => [largest({ budget: 150 })]],
     ['kept by score and packed', () => [largest({ budget: 150 }), packed()]],
+    ['kept by attention', () => [alike()]],
+    // Packed keys shrink where rows leave, and stay; values are laid anew, and their full pages leave.
+    ['kept by attention and packed', () => [alike(), packed()]],
     ['folded', () => [largest({ budget: 150 }), average()]],
   ])('change neither what is kept nor what comes out: %s', async (_, make) => {
     const random = createRandom(11)
