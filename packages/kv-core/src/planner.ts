@@ -117,10 +117,9 @@ export class Planner {
 
   private noticeShortWindow({ windowAttention }: Observation, seen: number): void {
     const { needs, text } = this.at.policy
-    if (windowAttention && needs.windowAttention && windowAttention.window < needs.windowAttention && seen < needs.windowAttention)
-      this.notices.push(
-        `${text} looks at the last ${needs.windowAttention} queries of a prompt, and this one had ${seen}: it kept what it could see.`,
-      )
+    const asked = needs.windowAttention ?? 0
+    if (!windowAttention || windowAttention.window >= asked || seen >= asked || this.notices.length > 0) return
+    this.notices.push(`${text} looks at the last ${asked} queries of a prompt, and this one had ${seen}: it kept what it could see.`)
   }
 
   private views(layer: number, seen: number): Promise<HeadView[]> {

@@ -106,16 +106,22 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
         for (let layer = 0; layer < shape.layers; layer++) await one.layer(layer).attend(prompt[layer])
         await readAgain(one, shape, prompt)
       }
-      const fork = cache.fork()
-      for (let step = 0; step < 12; step++) {
-        await feed(fork, shape, 1, random)
+      // Packed rows are multiplied in 16 bits where they lie in memory, in 32 where they come from a tier: forks move pages.
+      const tolerance = policy.encode ? 1e-3 : 1e-5
+      const together = async (says: string): Promise<void> => {
         for (let layer = 0; layer < shape.layers; layer++) {
           const inputs = draw(shape, 1, random)
           const a = (await cache.layer(layer).attend(inputs)) as ArrayTensor,
             b = (await twin.layer(layer).attend(inputs)) as ArrayTensor
           const d = distance(a.data, b.data)
-          assert(d < 1e-5, `step ${step}: a fork changed its parent by ${d}`)
+          assert(d < tolerance, `${says} by ${d}`)
         }
+      }
+      for (let step = 0; step < 3; step++) await together('twins differ')
+      const fork = cache.fork()
+      for (let step = 0; step < 12; step++) {
+        await feed(fork, shape, 1, random)
+        await together(`step ${step}: a fork changed its parent`)
       }
       for (const one of [cache, fork, twin]) await one.dispose()
       assert(kernels.heap.live === before, `disposing left ${kernels.heap.live - before} bytes`)

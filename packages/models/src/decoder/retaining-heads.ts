@@ -6,7 +6,7 @@ import type { ModelConfig } from '../config/model-config.ts'
 import { loadLinear } from './linear.ts'
 
 /** Where a model keeps its retaining heads. */
-export const RETAINING_HEADS = 'retaining-heads.safetensors'
+const RETAINING_HEADS = 'retaining-heads.safetensors'
 
 /**
  * A layer's retaining head (Locret, arXiv 2410.01805): silu([q, k, v] W1) W2, from a token's own queries, keys and values before rotation, to
