@@ -1,4 +1,38 @@
-import { observed, type Budgeter, type BudgetSize, type HeadView, type Observation } from '@kvfold/kv-core'
+import {
+  budgetParam,
+  defineMethod,
+  heavyAndRecent,
+  observed,
+  type Budgeter,
+  type BudgetSize,
+  type HeadView,
+  type Method,
+  type Observation,
+} from '@kvfold/kv-core'
+import { z } from 'zod'
+import { heavyHitters } from './heavy-hitters.ts'
+
+const params: z.ZodObject<{ budget: z.ZodOptional<typeof budgetParam> }> = z.object({ budget: budgetParam.optional() })
+
+/**
+ * D2O's layer budgets alone (arXiv 2406.13035), over any scorer: layers whose attention is spread out get more rows. Brings D2O's scores and
+ * selection along (accumulated attention, 4 sinks, half heavy and half recent) unless other presets decide them. Default: 20 % of the tokens seen.
+ */
+export const density: Method<typeof params> = defineMethod({
+  name: 'density',
+  axes: ['budget'],
+  paper: {
+    title: 'D2O: Dynamic Discriminative Operations for Efficient Long-Context Inference of Large Language Models',
+    arxiv: '2406.13035',
+    year: 2024,
+  },
+  summary: 'Layers whose attention is spread out get more rows: the budgets of D2O alone.',
+  params,
+  create: ({ budget = { ratio: 0.2 } }) => ({
+    budget: byDensity(budget),
+    fallback: { score: heavyHitters(4), select: heavyAndRecent(0.5) },
+  }),
+})
 
 /**
  * D2O's layer budgets: layer l gets softmax(-F)_l * layers * rows; all get `rows` if the whole prompt fits in that. F is a layer's
@@ -10,7 +44,7 @@ export function byDensity(size: BudgetSize): Budgeter {
     size,
     needs: { columnSums: true },
     when: 'model',
-    measure: density,
+    measure: densityOf,
     allocate(seen, { rows, layers, kvHeads }) {
       const fits = seen.every((layer) => layer.rows.every((held) => held <= rows))
       // Two rows are too few to share: some layer would get none.
@@ -26,7 +60,7 @@ export function byDensity(size: BudgetSize): Budgeter {
   }
 }
 
-function density(heads: readonly { seen: Observation; head: HeadView }[]): number {
+function densityOf(heads: readonly { seen: Observation; head: HeadView }[]): number {
   const variances = heads.flatMap(({ seen, head: { rows } }) => {
     const sums = observed(seen.columnSums, 'd2o', 'columnSums')
     return Array.from({ length: seen.group }, (_, g) => variance(sums.subarray(g * rows, (g + 1) * rows)))

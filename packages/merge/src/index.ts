@@ -1,1 +1,2 @@
 export { d2o } from './d2o.ts'
+export { density } from './density.ts'

@@ -33,7 +33,7 @@ export async function compare(
   return { name, ours: mine, other: theirs, unit: 'ms', ratio: mine / theirs, goal, pass: mine / theirs <= goal }
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2

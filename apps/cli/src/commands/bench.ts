@@ -1,11 +1,13 @@
 import { cpus } from 'node:os'
 import type { Command } from 'commander'
 import pc from 'picocolors'
+import { benchCompression } from '../bench/compression.ts'
 import { benchDecode } from '../bench/decode.ts'
+import type { BenchRow } from '../bench/compare.ts'
 import { benchPrefill } from '../bench/prefill.ts'
 import { load, REFERENCE } from '../load.ts'
 import { significant } from '../terminal/format.ts'
-import { startTask } from '../terminal/task.ts'
+import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
 
 export function benchCommand(program: Command): void {
@@ -16,18 +18,32 @@ export function benchCommand(program: Command): void {
       'Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations, prefill against its matrix products. Both sides run in turn in one process; times are medians.',
     )
     .option('-m, --model <model>', 'whose shape and weights to measure', REFERENCE)
+    .option(
+      '--compression',
+      'measure instead what choosing rows costs: a prompt under every eviction method against one under none (six minutes)',
+    )
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  kvfold bench')
+    .addHelpText('after', '\nExamples:\n  kvfold bench\n  kvfold bench --compression')
     .action(bench)
 }
 
-async function bench({ model, json = false }: { model: string; json?: boolean }): Promise<void> {
+interface BenchOptions {
+  model: string
+  compression?: boolean
+  json?: boolean
+}
+
+async function bench({ model, compression = false, json = false }: BenchOptions): Promise<void> {
   const loaded = await load(model, json)
   const task = startTask('Measuring', json)
-  task.update('decode ...')
-  const rows = await benchDecode(loaded, 8192)
-  task.update('prefill ...')
-  rows.push(await benchPrefill(loaded, 4096))
+  let rows: BenchRow[]
+  if (compression) rows = await benchCompression(loaded, 4096, (done, total) => task.update(percent(done, total)))
+  else {
+    task.update('decode ...')
+    rows = await benchDecode(loaded, 8192)
+    task.update('prefill ...')
+    rows.push(await benchPrefill(loaded, 4096))
+  }
   task.stop()
   const [cpu] = cpus()
   const machine = { cpu: cpu?.model ?? 'unknown', cores: cpus().length, node: process.version, kernels: loaded.kernels.name }
@@ -36,16 +52,15 @@ async function bench({ model, json = false }: { model: string; json?: boolean })
     console.log(
       table(
         ['', 'ours', 'other', 'ratio', 'goal'],
-        rows.map((row) => [
-          row.name,
-          `${significant(row.ours)} ms`,
-          `${significant(row.other)} ms`,
-          row.ratio.toFixed(2),
-          row.pass ? pc.green(`<= ${row.goal}`) : pc.red(`<= ${row.goal}`),
-        ]),
+        rows.map((row) => [row.name, `${significant(row.ours)} ms`, `${significant(row.other)} ms`, row.ratio.toFixed(2), goal(row)]),
         [1, 2, 3],
       ),
     )
     console.log(pc.dim(`\n${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, ${machine.kernels} kernels`))
   }
+}
+
+function goal({ goal: most, pass }: BenchRow): string {
+  if (most === Infinity) return pc.dim('none')
+  return pass ? pc.green(`<= ${most}`) : pc.red(`<= ${most}`)
 }

@@ -1,0 +1,74 @@
+// Measures what docs/eviction.md shows: every method that takes a budget, at four budgets, on every task. `node tooling/scripts/measure-eviction.mjs
+// NAME...` runs some parts with the built command and keeps what they say in docs/results; without names it runs all (three hours on one core).
+// The page and the pictures are then written from what is there; --page writes only those.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { resultFile, writeEvictionPage } from './eviction-page.mjs'
+
+const BUDGETS = ['50%', '25%', '10%', '5%']
+const TASKS = 'needle,needles,needle-word,needle-words,key-value,variable-chain,common-word,common-words'
+const HEADS = 'heads="7.0 7.1"'
+
+const kvfold = (...args) => ['apps/cli/bin/kvfold.js', ...args]
+const methods = JSON.parse(execFileSync(process.execPath, kvfold('methods', '--json'), { encoding: 'utf8' }))
+  .filter(({ params }) => params.some(({ name }) => name === 'budget'))
+  .map(({ name }) => name)
+
+/** A method with its budget, some over another's scores; razorattention with the heads that `kvfold heads` finds in the reference model. */
+const SPECIAL = { razorattention: (budget) => `razorattention(${HEADS}, budget=${budget})` }
+const OVER = [
+  (budget) => `chunkkv + snapkv(budget=${budget})`,
+  (budget) => `kvcrush + snapkv(budget=${budget})`,
+  (budget) => `adakv(budget=${budget}) + expected-attention(epsilon=0.01)`,
+]
+const policies = (names, budgets, over = OVER) =>
+  budgets.flatMap((budget) => [
+    ...names.map((name) => (SPECIAL[name] ? SPECIAL[name](budget) : `${name}(budget=${budget})`)),
+    ...over.map((make) => make(budget)),
+  ])
+
+const SMOLLM = process.env.KVFOLD_SMOLLM ?? 'HuggingFaceTB/SmolLM2-135M-Instruct'
+const evaluate = (tasks, context, samples, all, ...more) => [
+  'eval',
+  '-t',
+  tasks,
+  '-c',
+  String(context),
+  '-s',
+  String(samples),
+  '-p',
+  all.join('; '),
+  ...more,
+]
+// The heads that razorattention is given, and those that locret was trained for, are the reference model's.
+const foreign = methods.filter((name) => name !== 'razorattention' && name !== 'locret')
+
+const PARTS = {
+  agnostic: () => evaluate(TASKS, 4096, 3, policies(methods, BUDGETS)),
+  aware: () => evaluate(TASKS, 4096, 3, policies(methods, BUDGETS), '--question-aware'),
+  perplexity: () => evaluate('perplexity', 4096, 2, policies(methods, BUDGETS)),
+  'smollm-agnostic': () => evaluate('needle,key-value', 2048, 2, policies(foreign, ['25%'], []), '-m', SMOLLM),
+  'smollm-aware': () => evaluate('needle,key-value', 2048, 2, policies(foreign, ['25%'], []), '-m', SMOLLM, '--question-aware'),
+  cost: () => ['bench', '--compression'],
+}
+
+const named = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
+const unknown = named.find((name) => !(name in PARTS))
+if (unknown) {
+  console.error(`There is no part "${unknown}": use ${Object.keys(PARTS).join(', ')}.`)
+  process.exit(2)
+}
+mkdirSync('docs/results', { recursive: true })
+for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? named : Object.keys(PARTS)) {
+  console.log(name)
+  const { status, stdout } = spawnSync(process.execPath, kvfold(...PARTS[name](), '--json'), {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 2 ** 28,
+  })
+  if (status !== 0) process.exit(1)
+  const { rows, ...about } = JSON.parse(stdout)
+  const lines = rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value)))
+  writeFileSync(resultFile(name), `${JSON.stringify(about).slice(0, -1)},"rows":[\n${lines.join(',\n')}\n]}\n`)
+}
+await writeEvictionPage()
