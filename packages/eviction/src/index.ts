@@ -27,6 +27,7 @@ export {
 export { scissorhands } from './scissorhands.ts'
 export { snapkv } from './snapkv.ts'
 export { streaming } from './streaming.ts'
+export { taskStrategy } from './task-strategy.ts'
 export { tova } from './tova.ts'
 export { trigger } from './trigger.ts'
 export { windowkv } from './windowkv.ts'

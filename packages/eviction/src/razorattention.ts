@@ -52,22 +52,27 @@ const SHARE = 5
  * heads go short. A retrieval head that has no room drops its oldest rows after the sinks, without compensation. A budget too small for
  * sinks, compensation and the newest row keeps the later of these.
  *
+ * The budgets go with any scorer: `razorattention(heads="7.1", budget=25%) + snapkv` lets other heads keep what SnapKV chooses.
+ *
  * Defaults: no retrieval heads, since they are a model's own; 4 sinks, compensation with its weight (paper). `weighted=false` is what
  * golden-stick deploys (and with a budget that gives others 256 rows, all of it, but for rows that it lets pile up at decode). The
  * incremental mean is not printed in the paper; its definition leaves no other. ALiBi models' rule is not here.
  */
 export const razorattention: Method<typeof params> = defineMethod({
   name: 'razorattention',
-  axes: ['budget', 'score', 'fold'],
+  axes: ['budget'],
   paper: { title: 'RazorAttention: Efficient KV Cache Compression Through Retrieval Heads', arxiv: '2407.15891', year: 2024 },
   summary: 'Retrieval heads keep all rows; others the first, the newest, and one row for all that left.',
   params,
   create: ({ budget, heads, sinks, compensation, weighted }) => {
     const retrieval = new Set(heads.split(/\s+/).filter(Boolean).map(normalized))
     return {
-      score: newestFirst(sinks, compensation),
-      ...(compensation && { fold: intoOne(retrieval, sinks, weighted) }),
-      ...(budget ? { budget: byHead(budget, retrieval, sinks) } : { fallback: { budget: byRule(retrieval, sinks) } }),
+      ...(budget && { budget: byHead(budget, retrieval, sinks) }),
+      fallback: {
+        budget: byRule(retrieval, sinks),
+        score: newestFirst(sinks, compensation),
+        ...(compensation && { fold: intoOne(retrieval, sinks, weighted) }),
+      },
     }
   },
 })

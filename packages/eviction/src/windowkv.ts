@@ -39,7 +39,8 @@ const BETA = 14
  * layers of the reference model. Its budget leaves out the suffix, and a short last window can overshoot it; here the budget holds, suffix
  * included. Kept windows lie in order of the text. Attention is observed in every layer, though followers do not look at it.
  *
- * The strategy is the user's: the paper lets a BERT classifier read the task off the prompt, whose weights were never published.
+ * The paper lets a BERT classifier read the strategy off the request; its weights were never published. `taskStrategy` is a small one of ours:
+ * `windowkv({ strategy: taskStrategy(question) })`.
  */
 export const windowkv: Method<typeof params> = defineMethod({
   name: 'windowkv',
