@@ -1,6 +1,6 @@
 import { defineConfig, type UserConfig } from 'tsdown'
 
-/** One build for every package: ESM and declarations, dependencies left outside. */
+/** One build for every package: ESM and declarations, file by file, so that a bundler takes only what is used; dependencies left outside. */
 export function library(entry: string[] = ['src/index.ts'], more: UserConfig = {}): UserConfig {
   return defineConfig({
     entry,
@@ -11,6 +11,7 @@ export function library(entry: string[] = ['src/index.ts'], more: UserConfig = {
     clean: true,
     fixedExtension: false,
     hash: false,
+    unbundle: true,
     ...more,
   })
 }
