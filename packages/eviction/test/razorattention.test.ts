@@ -18,7 +18,7 @@ import { testMethod } from '@kvfold/kv-core/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { headOf } from './support.ts'
+import { headOf, partsOf } from './support.ts'
 
 const tensor = (heads: number, headDim: number, data: ArrayLike<number>): ArrayTensor => ({
   shape: [heads, data.length / heads / headDim, headDim],
@@ -62,7 +62,7 @@ describe('the worked example', () => {
 })
 
 function fold(preset: Preset): Folder {
-  return preset.fold!
+  return partsOf(preset).fold!
 }
 
 describe('the compensation row', () => {
@@ -88,7 +88,7 @@ describe('the compensation row', () => {
           data = Float64Array.from([...data, ...positions.slice(data.length)])
           next += more
           const head = headOf(positions.length, positions, columns)
-          const scores = preset.score!.score({ moment: 'decode', group: 1 }, head)
+          const scores = partsOf(preset).score!.score({ moment: 'decode', group: 1 }, head)
           const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || b - a)
           const kept = Uint32Array.from(order.slice(0, sinks + 1 + room)).sort()
           const left = Uint32Array.from(positions.keys()).filter((row) => !kept.includes(row))
@@ -236,7 +236,7 @@ describe('in a cache', () => {
 describe('the shares of a budget', () => {
   const allocate = (preset: Preset, rows: number, seen: number, layers = 4, kvHeads = 5): number[][] => {
     const stats = Array.from({ length: layers }, (_, layer) => ({ layer, rows: [], measure: 0, scores: [] }))
-    return (preset.budget ?? preset.fallback!.budget!).allocate(stats, { rows, layers, kvHeads, seen })
+    return partsOf(preset).budget!.allocate(stats, { rows, layers, kvHeads, seen })
   }
 
   it('by the paper’s rule: a fifth of the tokens, at least 4000', () => {
@@ -287,7 +287,7 @@ it('says its heads so that its text gives the same policy again', () => {
 
 it('takes the newest row before sinks when there is room for little', () => {
   const kept = (rows: number): number[] => {
-    const scores = razorattention().score!.score({ moment: 'decode', group: 1 }, headOf(9))
+    const scores = partsOf(razorattention()).score!.score({ moment: 'decode', group: 1 }, headOf(9))
     return [...scores.keys()].filter((row) => scores[row] === Infinity).slice(-rows)
   }
   expect([kept(1), kept(3)]).toEqual([[8], [2, 3, 8]])

@@ -1,11 +1,13 @@
 import type { Borrowed, Kernels, Output, Queries, Tensor } from '@kvfold/kernels'
 import { softmaxStateBytes } from '@kvfold/kernels'
 import type { Needs, Observation } from './axes.ts'
-import { DisposedError, NotFiniteError, ShapeError, UnsupportedPolicyError } from './errors.ts'
+import { checkFinite, checkShapes } from './check-input.ts'
+import { DisposedError } from './errors.ts'
 import type { Head } from './head.ts'
 import type { AttendInput, LayerCache } from './layer-cache.ts'
 import type { Attended, Observer, PromptMemory } from './observe.ts'
 import type { PagePool } from './page.ts'
+import { pieces, type Piece } from './piece.ts'
 import type { Planner } from './planner.ts'
 import type { Policy } from './policy.ts'
 import { prefillBlocks } from './prefill-blocks.ts'
@@ -37,34 +39,6 @@ interface Tensors {
   v: number
   /** 0: none. */
   retaining: number
-}
-
-/** A run of new tokens after which the policy may plan: a whole call, unless rows leave while a prompt is read. */
-interface Piece {
-  /** Its first token in the call, and how many tokens it has; the call's own number of tokens. */
-  from: number
-  n: number
-  ofTokens: number
-  /** Its first query in the call, and how many it has; the call's own number of queries. */
-  queryFrom: number
-  m: number
-  ofQueries: number
-  /** Its first output in the call, and how many it has; the call's own number of outputs. */
-  outputFrom: number
-  outputs: number
-  ofOutputs: number
-  /** How many of its last queries attend: those with outputs, or all if the policy looks at attention. */
-  attending: number
-  /** Where rotated queries lie in the heap: all, [queryHeads][m][headDim], and those that attend (the same if all do). */
-  queries: number
-  attendingQueries: number
-  /** Rows per head before this piece. */
-  rowsBefore: number[]
-  decode: boolean
-  /** Further tokens of the prompt follow. */
-  more: boolean
-  /** The policy plans after it. */
-  plans: boolean
 }
 
 export class Layer implements LayerCache {
@@ -108,15 +82,22 @@ export class Layer implements LayerCache {
   async attend(input: AttendInput): Promise<Tensor> {
     if (this.disposed) throw new DisposedError('This cache was disposed: make a new one.')
     if (this.busy) throw new DisposedError('This layer is still attending: await one call before the next.')
-    const n = this.checkShapes(input)
-    if (!this.shared.reading) this.shared.planner.checkReady(this.index)
+    const { shape, kernels, planner, reading, policy } = this.shared
+    const n = checkShapes(input, shape, this.retaining, policy.text)
+    if (!reading) planner.checkReady(this.index)
     this.busy = true
     const borrowed: Borrowed[] = []
     try {
       for (const tensor of [input.q, input.k, input.v, ...(this.retaining ? [input.retaining!] : [])])
-        borrowed.push(await this.shared.kernels.borrow(tensor))
+        borrowed.push(await kernels.borrow(tensor))
       const [q, k, v, retaining = 0] = borrowed.map((b) => b.address)
-      this.checkFinite(q, k, v, n, input.q.shape[1])
+      checkFinite(
+        kernels,
+        shape,
+        { q, k, v },
+        { n, m: input.q.shape[1] },
+        `layer ${this.index} holds NaN or infinity at position ${this.seen}`,
+      )
       return await this.run(input, n, { q, k, v, retaining })
     } finally {
       for (const b of borrowed) b.release()
@@ -126,36 +107,20 @@ export class Layer implements LayerCache {
 
   private async run({ q: like, outputs = like.shape[1], more = false }: AttendInput, n: number, tensors: Tensors): Promise<Tensor> {
     const { shape, kernels, policy, reading } = this.shared
-    const m = like.shape[1]
-    /** How many of the last `count` of the call's tokens come before token `to`. */
-    const before = (to: number, count: number): number => Math.max(0, to - (n - count))
+    const queries = like.shape[1]
     const chunk = policy.trigger?.chunk ?? Infinity
     const decode = n === 1 && this.seen > 0 && this.promptTokens === 0 && !more && !reading
     const output = kernels.output(like, [shape.queryHeads, outputs, shape.headDim])
     try {
-      for (let from = 0, size; from < n; from += size) {
-        const inChunk = chunk === Infinity ? 0 : this.promptTokens % chunk
-        size = Math.min(n - from, chunk - inChunk)
-        const follows = more || from + size < n
-        const queries = before(from + size, m) - before(from, m),
-          wanted = before(from + size, outputs) - before(from, outputs)
+      for (const sizes of pieces({ tokens: n, queries, outputs, more }, chunk, this.promptTokens, this.looksAtAttention)) {
+        const rowsBefore = this.heads.map((head) => head.rows)
         await this.piece(output, tensors, {
-          from,
-          n: size,
-          ofTokens: n,
-          queryFrom: before(from, m),
-          m: queries,
-          ofQueries: m,
-          outputFrom: before(from, outputs),
-          outputs: wanted,
-          ofOutputs: outputs,
-          attending: this.looksAtAttention ? queries : wanted,
+          ...sizes,
+          plans: sizes.plans && !reading,
           queries: 0,
           attendingQueries: 0,
-          rowsBefore: this.heads.map((head) => head.rows),
+          rowsBefore,
           decode,
-          more: follows,
-          plans: !reading && (!follows || inChunk + size === chunk),
         })
       }
     } catch (error) {
@@ -271,7 +236,10 @@ export class Layer implements LayerCache {
       }
       this.finish(h, piece, attended, output)
       if (decode) return { observation: observeStep ? observer.step(head, queries, state, logits) : { moment: 'decode', group } }
-      if (reading) await reading.observe(this.shared, this.index, h, attended, piece.rowsBefore[h])
+      if (reading) {
+        await reading.observe(this.shared, this.index, h, attended, piece.rowsBefore[h])
+        return {}
+      }
       const memory = await observer.chunk(m === n ? this.prompt?.[h] : undefined, all, attended)
       if (needs.queryMoments !== undefined) this.addMoments(memory, needs.queryMoments, h, piece, unrotated)
       const observation = plans ? await observer.prompt(memory, head, group, headDim, bias, piece.more) : undefined
@@ -374,49 +342,6 @@ export class Layer implements LayerCache {
         head.columns.get('retaining').set(kernels.heap.f32.subarray(at, at + n), rowsBefore[h])
       }
     })
-  }
-
-  /** The number of new tokens. */
-  private checkShapes({ q, k, v, retaining, outputs }: AttendInput): number {
-    const { queryHeads, kvHeads, headDim } = this.shared.shape
-    const n = k.shape[1]
-    const check = (name: string, tensor: Tensor, heads: number): void => {
-      const [a, b, c] = tensor.shape
-      if (tensor.shape.length !== 3 || a !== heads || !(name === 'q' ? b >= 1 && b <= n : b === n) || c !== headDim || !(n >= 1))
-        throw new ShapeError(
-          `${name} has shape [${tensor.shape.join(', ')}]: it must be [${heads}, n, ${headDim}] with the same n >= 1 in q, k and v (fewer in q if only the last ones matter).`,
-        )
-      if (tensor.dtype !== 'float32') throw new ShapeError(`${name} is ${tensor.dtype}: cast it to float32.`)
-    }
-    check('q', q, queryHeads)
-    check('k', k, kvHeads)
-    check('v', v, kvHeads)
-    if (!(outputs === undefined || (Number.isInteger(outputs) && outputs >= 1 && outputs <= q.shape[1])))
-      throw new ShapeError(`${outputs} outputs are not among ${q.shape[1]} queries: give 1 to all of them.`)
-    if (!this.retaining) return n
-    if (!retaining)
-      throw new UnsupportedPolicyError(
-        `${this.shared.policy.text} needs the scores of trained retaining heads, and this model has none: use a model that comes with them.`,
-      )
-    const [heads, tokens] = retaining.shape
-    if (retaining.shape.length !== 2 || heads !== kvHeads || tokens !== n || retaining.dtype !== 'float32')
-      throw new ShapeError(`retaining has shape [${retaining.shape.join(', ')}]: it must be float32 [${kvHeads}, ${n}].`)
-    return n
-  }
-
-  private checkFinite(q: number, k: number, v: number, n: number, m: number): void {
-    const { shape, kernels } = this.shared
-    const { headDim, queryHeads, kvHeads } = shape
-    for (const [name, address, rows] of [
-      ['q', q, queryHeads * m],
-      ['k', k, kvHeads * n],
-      ['v', v, kvHeads * n],
-    ] as const) {
-      if (!kernels.isFinite(address, rows * headDim))
-        throw new NotFiniteError(
-          `${name} of layer ${this.index} holds NaN or infinity at position ${this.seen} or after: the model before it is broken.`,
-        )
-    }
   }
 
   dispose(): void {
