@@ -96,6 +96,7 @@ export function headOf(
     attention: none,
     rope: 'external',
     memory: {},
+    moved: 0,
     foldable: () => true,
   }
 }

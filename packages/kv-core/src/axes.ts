@@ -74,6 +74,8 @@ export interface HeadView {
   readonly headDim: number
   /** Tokens that the sequence has seen, kept or not. */
   readonly seen: number
+  /** Rows that `Encoder.assign` moved to another class than 0: the first ones. */
+  readonly moved: number
   /** The position of each row: [rows]. */
   readonly positions: Float32Array
   /** A statistic that lives with the rows, declared in `columns`: [rows], writable in place. */
@@ -201,11 +203,17 @@ export interface Codec {
   readonly layout: Layout | 'opaque'
   /** Rows of a full page; a packed page is written once. At most 64. */
   pageRows(headDim: number): number
-  /** Bytes of a page with room for `rows` rows. */
+  /** Bytes of a page with room for `rows` rows: as many for each, and what they share. */
   bytes(rows: number, headDim: number): number
-  /** Only for `opaque`: float32 [rows][headDim] to bytes, and back. Rows must be separable: byte range [i*rowBytes, (i+1)*rowBytes). */
-  encode?(rows: Float32Array, count: number, headDim: number, into: Uint8Array): void
-  decode?(bytes: Uint8Array, count: number, headDim: number, into: Float32Array): void
+  /** Only for `opaque`: bytes that a page's rows share. A page that has any is written once, as a whole; then rows only leave. Default 0. */
+  shared?(headDim: number): number
+  /**
+   * Float32 [rows][headDim] to bytes, all of which it writes: of the rows, one after the other, and what they share. For `opaque`; or,
+   * with a layout of axis `token`, instead of the kernels' own rounding: a whole page of `count` rows in that layout.
+   */
+  encode?(rows: Float32Array, count: number, headDim: number, into: Uint8Array, shared: Uint8Array): void
+  /** Only for `opaque`: any rows of a page, and what they share. */
+  decode?(bytes: Uint8Array, count: number, headDim: number, into: Float32Array, shared: Uint8Array): void
 }
 
 /** A pair of codecs. */
@@ -229,7 +237,12 @@ export interface Encoder {
   classes: readonly StorageClass[]
   flush: FlushRule
   needs?: Needs
-  /** The class of each kept row that is not packed yet, at `prefill`; `scores` are the scorer's, if there is one. Default: all 0. */
+  /**
+   * When `assign` is asked. Default: at `prefill`, about rows that are not packed yet. With `decode`, after every step too, and then packed
+   * rows of class 0 can move as well: they are decoded and packed anew.
+   */
+  moments?: readonly Moment[]
+  /** The class of each kept row; `scores` are the scorer's, if there is one. A row that left class 0 stays where it is. Default: all 0. */
   assign?(kept: Uint32Array, scores: Float32Array | undefined, head: HeadView): Uint8Array
 }
 

@@ -70,6 +70,7 @@ export function headView({ head, layer, index, shape, seen, needs, kernels, pool
     seen,
     rope,
     memory,
+    moved: head.rows - head.arrivals.keys.rows,
     positions: head.columns.get('position'),
     column: (name) => head.columns.get(name),
     keys: () => rowsOf('keys'),

@@ -213,11 +213,15 @@ export class Head {
     if (this.columns.rows > rows) this.columns.reorder(Uint32Array.from({ length: rows }, (_, i) => i))
   }
 
-  /** Moves unpacked arrivals to other storage classes: `storage[i]` is the class of row i; rows that are packed stay where they are. */
-  async assign(storage: Uint8Array): Promise<void> {
+  /**
+   * Moves arrivals to other storage classes: `storage[i]` is the class of row i. Packed ones stay where they are, unless `unpack` says that
+   * they may be decoded for it.
+   */
+  async assign(storage: Uint8Array, unpack: boolean): Promise<void> {
     const { arrivals } = this
     const first = this.rows - arrivals.keys.rows
-    const movable = first + Math.max(arrivals.keys.packed, arrivals.values.packed)
+    const movable = first + (unpack ? 0 : Math.max(arrivals.keys.packed, arrivals.values.packed))
+    if (storage.subarray(movable).every((wanted) => wanted === arrivals.storage)) return
     const rowsOf = (wanted: number): number[] => {
       const rows: number[] = []
       for (let row = movable; row < this.rows; row++) if (storage[row] === wanted) rows.push(row)
@@ -239,8 +243,11 @@ export class Head {
     }
     const stay: number[] = []
     for (let row = first; row < this.rows; row++) if (stays(row)) stay.push(row - first)
-    arrivals.keys.retain(Uint32Array.from(stay))
-    arrivals.values.retain(Uint32Array.from(stay))
+    const kept = Uint32Array.from(stay)
+    for (const list of [arrivals.keys, arrivals.values]) {
+      if (list.away) await list.bringHome((from, rows) => losesSome(kept, from, rows))
+      list.retain(kept)
+    }
     this.columns.reorder(Uint32Array.from(order))
   }
 

@@ -101,7 +101,8 @@ export class PageList {
     this.stale = true
   }
 
-  private push(page: Page): void {
+  /** Takes a page at the end, and with it what the caller held of it. */
+  push(page: Page): void {
     this.pages.push(page)
     this.rows += page.rows
     if (page.codec !== raw32) this.packed += page.rows
@@ -230,15 +231,20 @@ export class PageList {
   private encode(from: number, rows: number, page: Page): void {
     const { kernels, headDim, pool } = this
     const { codec } = page
+    const own = (start: number, width: number, shared: number, end: number): void => {
+      const { f32, u8 } = kernels.heap
+      const numbers = f32.slice(from >> 2, (from >> 2) + rows * headDim)
+      codec.encode!(numbers, rows, headDim, u8.subarray(start, start + rows * width), u8.subarray(end - shared, end))
+    }
     if (codec.layout === 'opaque') {
-      const width = codec.bytes(1, headDim)
-      const target = kernels.heap.u8.subarray(page.address + page.rows * width, page.address + (page.rows + rows) * width)
-      codec.encode!(kernels.heap.f32.slice(from >> 2, (from >> 2) + rows * headDim), rows, headDim, target)
-    } else if (page.rows === 0) kernels.quantize(from, rows, headDim, codec.layout, page.address, page.capacity)
+      const { parts, shared } = partsOf('opaque', codec, headDim)
+      own(page.address + page.rows * parts[0].width, parts[0].width, shared, page.address + page.bytes)
+    } else if (page.rows === 0 && !codec.encode) kernels.quantize(from, rows, headDim, codec.layout, page.address, page.capacity)
     else {
       const bytes = codec.bytes(rows, headDim)
       const part: Page = { codec, capacity: rows, bytes, rows, refs: 1, address: pool.malloc(bytes), key: 0 }
-      kernels.quantize(from, rows, headDim, codec.layout, part.address, rows)
+      if (codec.encode) own(part.address, bytes / rows, 0, part.address)
+      else kernels.quantize(from, rows, headDim, codec.layout, part.address, rows)
       this.copyRows(part, 0, page, page.rows, rows)
       pool.free(part.address, bytes)
     }
@@ -279,9 +285,12 @@ export class PageList {
     const { kernels, headDim } = this
     const { codec, capacity } = page
     if (codec.layout === 'opaque') {
-      const width = codec.bytes(1, headDim)
+      const { parts, shared } = partsOf('opaque', codec, headDim)
+      const first = address + start * parts[0].width,
+        end = address + page.bytes
       const out = new Float32Array(count * headDim)
-      codec.decode!(kernels.heap.u8.slice(address + start * width, address + (start + count) * width), count, headDim, out)
+      const { u8 } = kernels.heap
+      codec.decode!(u8.slice(first, first + count * parts[0].width), count, headDim, out, u8.slice(end - shared, end))
       kernels.heap.f32.set(out, into >> 2)
     } else kernels.dequantize(address, capacity, codec.layout, start, count, headDim, into)
   }
@@ -326,15 +335,18 @@ export class PageList {
   table(): number {
     if (!this.stale && this.moves === this.pool.moves) return this.tableAddress
     const bytes = tableBytes(this.pages.length)
-    if (bytes !== this.tableBytes) {
-      this.freeTable()
-      if (bytes > 0) this.tableAddress = this.pool.malloc(bytes)
-      this.tableBytes = bytes
-    }
+    if (bytes !== this.tableBytes) this.reserveTable(bytes)
     writeTable(this.kernels, this.tableAddress, this.pages)
     this.stale = false
     this.moves = this.pool.moves
     return this.tableAddress
+  }
+
+  /** Takes the memory of a table of so many bytes ahead of its pages' first reading. */
+  reserveTable(bytes: number): void {
+    this.freeTable()
+    if (bytes > 0) this.tableAddress = this.pool.malloc(bytes)
+    this.tableBytes = bytes
   }
 
   get indexBytes(): number {

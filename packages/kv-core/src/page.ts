@@ -124,7 +124,10 @@ export interface Part {
 
 /** The parts of a layout's rows, and the bytes after them that all rows share. */
 export function partsOf(layout: Layout | 'opaque', codec: Codec, headDim: number): { parts: Part[]; shared: number } {
-  if (layout === 'opaque') return { parts: [{ base: 0, width: codec.bytes(1, headDim) }], shared: 0 }
+  if (layout === 'opaque') {
+    const shared = codec.shared?.(headDim) ?? 0
+    return { parts: [{ base: 0, width: codec.bytes(1, headDim) - shared }], shared }
+  }
   if (layout.kind === 'raw32') return { parts: [{ base: 0, width: headDim * 4 }], shared: 0 }
   const codes = (headDim * layout.bits) / 8
   if (layout.axis === 'channel') return { parts: [{ base: 0, width: codes }], shared: headDim * 4 }

@@ -1,5 +1,6 @@
 import type { Kernels } from '@kvfold/kernels'
 import { applyPlan, checkPlan } from './apply-plan.ts'
+import type { PlannerFacts } from './cache-facts.ts'
 import type { HeadView, LayerStats, Moment, Observation, RowBudget, SequenceMemory } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { makeContiguous } from './contiguous.ts'
@@ -36,7 +37,7 @@ export class Planner {
   private budgets: number[][] = []
   /** The folder's state, by layer, and the scorer's. */
   private readonly states: Record<string, number>[]
-  private readonly memory: SequenceMemory
+  readonly memory: SequenceMemory
   /** Decode steps since the last prompt, by layer. */
   private readonly steps: number[]
   /** A prompt that is read twice: what was seen of it, by layer, and its length. */
@@ -81,8 +82,9 @@ export class Planner {
   }
 
   private async planStep(layer: number, observations: Observation[], seen: number): Promise<void> {
-    const { budget, trigger } = this.at.policy
+    const { budget, trigger, encode } = this.at.policy
     const scores = await this.score(layer, 'decode', observations, seen)
+    if (scores && encode?.moments?.includes('decode')) this.keepScores(layer, scores)
     const due = ++this.steps[layer] % (trigger?.every ?? 1) === 0
     if (budget && scores && due) await this.cut(layer, 'decode', scores, seen)
     await this.settle(layer, 'decode', seen)
@@ -92,6 +94,27 @@ export class Planner {
   wait(layer: number, observations: Observation[], tokens: number): void {
     this.seenOnce[layer] = observations
     this.tokensOnce = tokens
+  }
+
+  /** What later steps need, besides `memory`, as a cache file keeps it. */
+  facts(): PlannerFacts {
+    const { measures, budgets, states, steps, notices } = this
+    return {
+      measures: steps.map((_, layer) => measures[layer] ?? 0),
+      budgets: steps.map((_, layer) => (budgets[layer] ? Array.from(budgets[layer]) : null)),
+      states: states.map((state) => ({ ...state })),
+      steps: [...steps],
+      notices: [...notices],
+    }
+  }
+
+  /** Goes on from what `facts` said. */
+  restore({ measures, budgets, states, steps, notices }: PlannerFacts): void {
+    Object.assign(this.measures, measures)
+    for (const [layer, rows] of budgets.entries()) if (rows) this.budgets[layer] = rows
+    Object.assign(this.states, states)
+    Object.assign(this.steps, steps)
+    this.notices.push(...notices)
   }
 
   /** Tokens of a prompt that all layers have read once and that is to be read twice. */
@@ -273,9 +296,11 @@ export class Planner {
     const { encode, place } = this.at.policy
     for (const [index, head] of this.layers[layer].entries()) {
       if (encode) {
-        if (encode.assign && moment === 'prefill') {
+        const { assign, moments = ['prefill'] } = encode
+        if (assign && moments.includes(moment)) {
           const view = await this.view(layer, index, head, seen)
-          await head.assign(encode.assign(allRows(head.rows), head.columns.has('score') ? head.columns.get('score') : undefined, view))
+          const scores = head.columns.has('score') ? head.columns.get('score') : undefined
+          await head.assign(assign(allRows(head.rows), scores, view), moments.includes('decode'))
         }
         head.pack(encode)
       }

@@ -1,9 +1,20 @@
 import { createKernels, type ArrayTensor } from '@kvfold/kernels'
-import { affine, compose, createRandom, defineMethod, KvCache, raw32, uniform, type CacheShape } from '@kvfold/kv-core'
+import {
+  affine,
+  compose,
+  createRandom,
+  defineMethod,
+  type Encoder,
+  KvCache,
+  type Preset,
+  raw32,
+  uniform,
+  type CacheShape,
+} from '@kvfold/kv-core'
 import { expect, it } from 'vitest'
 import { z } from 'zod'
 import { PlainAttention, randomInputs, relativeError, type Inputs } from './plain-attention.ts'
-import { largest } from './toy-methods.ts'
+import { aging, largest } from './toy-methods.ts'
 
 const shape: CacheShape = { layers: 1, queryHeads: 2, kvHeads: 1, headDim: 16, rope: 'external' }
 
@@ -87,5 +98,26 @@ it('an encoder sees the scores of the rows that stay', async () => {
     expect(seen[0][i]).toBeCloseTo(sum, 3)
   })
   expect(cache.ledger().scales).toBeGreaterThan(0)
+  await cache.dispose()
+})
+
+it('an encoder that looks after every step moves packed rows on, and knows which it moved', async () => {
+  const moved: number[] = []
+  const { encode } = aging()
+  const watched: Preset = {
+    ...aging(),
+    encode: {
+      ...(encode as Encoder),
+      assign: (kept, scores, head) => {
+        moved.push(head.moved)
+        expect([...head.positions.subarray(0, head.moved)]).toEqual(Array.from({ length: head.moved }, (_, i) => i))
+        return (encode as Encoder).assign!(kept, scores, head)
+      },
+    },
+  }
+  const cache = new KvCache(shape, { policy: compose(watched), kernels: createKernels() })
+  const random = createRandom(6)
+  for (const n of [20, 1, 1, 1, 1, 1, 1, 30, 1]) await cache.layer(0).attend(tensors(randomInputs(shape, n, random)))
+  expect(moved).toEqual([0, 0, 0, 0, 0, 0, 1, 2, 32])
   await cache.dispose()
 })

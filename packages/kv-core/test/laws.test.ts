@@ -1,12 +1,12 @@
 import type { Preset } from '@kvfold/kv-core'
 import { testMethod } from '@kvfold/kv-core/testing'
 import { describe, it } from 'vitest'
-import { average, away, largest, mixed, opaque, packed } from './toy-methods.ts'
+import { aging, average, away, largest, mixed, opaque, packed } from './toy-methods.ts'
 
 // Every choice alone, every pair of axes, and everything at once: the laws must not depend on what meets.
 const axes: Record<string, (() => Preset)[]> = {
   rows: [() => largest(), () => largest({ decode: false })],
-  encode: [() => packed(), () => packed({ bits: 2, residual: 16 }), () => opaque(), () => mixed()],
+  encode: [() => packed(), () => packed({ bits: 2, residual: 16 }), () => opaque(), () => mixed(), () => aging()],
   place: [() => away(), () => away({ later: true, resident: 70 })],
 }
 const { rows, encode, place } = axes

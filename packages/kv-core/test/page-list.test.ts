@@ -6,7 +6,46 @@ import { PagePool } from '../src/page.ts'
 import { PageList } from '../src/page-list.ts'
 
 const DIM = 16
+
+/** 8 bits of a step that a page's rows share, and a byte that tells it when it is read without what they share. */
+const shares: Codec = {
+  name: 'shares',
+  layout: 'opaque',
+  pageRows: () => 24,
+  bytes: (rows, headDim) => rows * headDim + 5,
+  shared: () => 5,
+  encode(rows, count, headDim, into, shared) {
+    const step = Math.fround(Math.max(...rows.map(Math.abs)) / 127 || 1)
+    shared.set(new Uint8Array(Float32Array.of(step).buffer))
+    shared[4] = 77
+    for (let i = 0; i < count * headDim; i++) into[i] = Math.round(rows[i] / step) + 128
+  },
+  decode(bytes, count, headDim, into, shared) {
+    if (shared[4] !== 77) throw new Error('What the rows share is gone.')
+    const step = new Float32Array(shared.slice(0, 4).buffer)[0]
+    for (let i = 0; i < count * headDim; i++) into[i] = (bytes[i] - 128) * step
+  },
+}
+
+/** Whole numbers -8 .. 7, by a rounding of its own, in a layout of the kernels. */
+const whole: Codec = {
+  ...affine({ bits: 4, axis: 'token', group: 16 }),
+  name: 'whole',
+  encode(rows, count, headDim, into) {
+    const half = headDim / 2
+    for (let i = 0; i < count; i++)
+      for (let j = 0; j < half; j++) {
+        const [low, high] = [rows[i * headDim + j], rows[i * headDim + half + j]].map((x) => Math.round(x) + 8)
+        into[i * half + j] = low | (high << 4)
+      }
+    // 1 and -8 as halves.
+    new Uint16Array(into.buffer, into.byteOffset + count * half, 2 * count).fill(0x3c00, 0, count).fill(0xc800, count)
+  },
+}
+
 const codecs: Codec[] = [
+  shares,
+  whole,
   affine({ bits: 8, axis: 'token', group: 16 }),
   affine({ bits: 2, axis: 'token', group: 8 }),
   affine({ bits: 4, axis: 'channel', group: 24 }),
@@ -50,7 +89,8 @@ describe('a page list', () => {
             list.pack(count, codec)
             const after = list.read()
             // 8 bits: half of 10/255; 4 bits: half of 10/15; 2 bits: half of 10/3; and the float16 scales' rounding.
-            const bound = 5 / (2 ** (codec.layout === 'opaque' || codec.layout.kind === 'raw32' ? 8 : codec.layout.bits) - 1) + 0.02
+            const bits = codec.layout === 'opaque' || codec.layout.kind === 'raw32' ? 8 : codec.layout.bits
+            const bound = codec === whole ? 0.5 : 5 / (2 ** bits - 1) + 0.02
             for (let i = 0; i < rows.length; i++) {
               for (let d = 0; d < DIM; d++) {
                 const off = Math.abs(after[i * DIM + d] - rows[i][d])

@@ -111,6 +111,28 @@ export const mixed: Method<typeof none> = defineMethod({
   }),
 })
 
+/** The newest 24 rows in int8, older ones without loss in a codec that no kernel reads: rows move from step to step. */
+export const aging: Method<typeof none> = defineMethod({
+  name: 'aging',
+  axes: ['encode'],
+  summary: 'rows change classes',
+  params: none,
+  create: () => {
+    const small = affine({ bits: 8, axis: 'token', group: 16 })
+    return {
+      encode: {
+        classes: [
+          { name: 'young', keys: small, values: small },
+          { name: 'old', keys: reversed, values: reversed },
+        ],
+        flush: { keys: { keep: 0, step: 1 }, values: { keep: 3, step: 1 } },
+        moments: ['prefill', 'decode'],
+        assign: (kept) => Uint8Array.from(kept, (row) => (row < kept.length - 24 ? 1 : 0)),
+      },
+    }
+  },
+})
+
 /** A tier in a Map; `later`: it answers asynchronously. */
 export class MapTier implements Tier {
   readonly name = 'map'

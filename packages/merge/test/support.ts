@@ -41,6 +41,7 @@ export function headOf(keys: Rows, { positions, columns = {}, packed = [] }: Giv
     },
     rope: 'external',
     memory: {},
+    moved: 0,
     foldable: (row) => !packed.includes(row),
   }
 }
