@@ -93,6 +93,16 @@ function perplexityTable({ rows }) {
   )
 }
 
+function peakTable({ rows }) {
+  const lines = rows.map((r) => [
+    r.policy === 'full' ? 'full cache' : `\`${r.policy}\``,
+    `${(r.peakBytes / 1e6).toFixed(1)} MB`,
+    `${(r.kvBytes / 1e6).toFixed(1)} MB`,
+    r.score.toFixed(2),
+  ])
+  return table(['8,192 tokens under', 'peak', 'held', 'needle'], lines)
+}
+
 function costTable({ rows }) {
   const sorted = rows.toSorted((a, b) => a.ratio - b.ratio)
   return table(
@@ -160,6 +170,7 @@ export async function writeEvictionPage() {
   const agnostic = read('agnostic'),
     aware = read('aware'),
     perplexity = read('perplexity'),
+    peak = read('peak'),
     cost = read('cost'),
     smollmAgnostic = read('smollm-agnostic'),
     smollmAware = read('smollm-aware')
@@ -191,6 +202,12 @@ export async function writeEvictionPage() {
       'Perplexity of the last 256 of 4,096 tokens',
       `${samples(perplexity)} texts; the 256 tokens are decoded one by one.`,
       perplexityTable(perplexity),
+    )
+  if (peak)
+    add(
+      'The peak while a prompt is read',
+      'All working memory of the cache included: queries, softmax state, tables, scores.',
+      peakTable(peak),
     )
   if (cost)
     add(

@@ -49,6 +49,14 @@ const PARTS = {
   perplexity: () => evaluate('perplexity', 4096, 2, policies(methods, BUDGETS)),
   'smollm-agnostic': () => evaluate('needle,key-value', 2048, 2, policies(foreign, ['25%'], []), '-m', SMOLLM),
   'smollm-aware': () => evaluate('needle,key-value', 2048, 2, policies(foreign, ['25%'], []), '-m', SMOLLM, '--question-aware'),
+  peak: () =>
+    evaluate('needle', 8192, 2, [
+      'keydiff(budget=512)',
+      'keydiff(budget=512) + trigger(chunk=1024)',
+      'keydiff(budget=512) + trigger(chunk=256)',
+      'keydiff(budget=512) + trigger(chunk=256) + kivi(bits=4, residual=32)',
+      'locret(budget=512, chunk=256)',
+    ]),
   cost: () => ['bench', '--compression'],
 }
 

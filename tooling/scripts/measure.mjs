@@ -6,9 +6,6 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 const EVICTION =
   'snapkv(budget=512, window=16, kernel=7); snapkv(budget=256, window=16, kernel=7); h2o(budget=512); cake(budget=512); streaming(budget=512)'
 const MIXED = 'snapkv(budget=512, window=16, kernel=7) + kivi(bits=4, residual=32); d2o(budget=512); kivi(bits=4); kivi(bits=2)'
-const SHARE = ['snapkv', 'adakv', 'pyramidkv', 'cake', 'h2o', 'streaming', 'keydiff', 'knorm', 'random']
-  .map((name) => `${name}(budget=25%)`)
-  .join('; ')
 const evaluate = (tasks, samples, policies, ...more) => ['eval', '-t', tasks, '-c', '4096', '-s', String(samples), '-p', policies, ...more]
 
 const SECTIONS = {
@@ -24,8 +21,6 @@ const SECTIONS = {
     title: 'Query-agnostic: the context is compressed before the question is seen',
     args: evaluate('needle', 20, `${EVICTION}; ${MIXED}`),
   },
-  'eviction-agnostic': { title: 'Eviction at a quarter, query-agnostic', args: evaluate('needle', 10, SHARE) },
-  'eviction-aware': { title: 'Eviction at a quarter, question-aware', args: evaluate('needle', 10, SHARE, '--question-aware') },
   perplexity: {
     title: 'Perplexity of the last 256 of 4,096 tokens, decoded one by one',
     args: evaluate('perplexity', 8, `kivi(bits=8); kivi(bits=4); kivi(bits=2); ${EVICTION}`),
@@ -101,6 +96,7 @@ On the reference model, 4,096 tokens, held-out text. Made by \`node tooling/scri
 table. "Cache" is what the ledger holds after the last token, in memory, equal to the sizes of the live buffers; full float32 is what an
 uncompressed cache of the same tokens takes. KL divergence (nats) and top-1 agreement are taken against the full cache along its answer, or along
 the text. Tables with and without sight of the question are kept apart: a policy that knows the question solves an easier problem.
+All eviction methods at all budgets have [a page of their own](eviction.md).
 
 ${sections.join('\n')}`,
 )
