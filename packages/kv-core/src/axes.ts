@@ -243,7 +243,7 @@ export interface Encoder {
    */
   moments?: readonly Moment[]
   /** The class of each kept row; `scores` are the scorer's, if there is one. A row that left class 0 stays where it is. Default: all 0. */
-  assign?(kept: Uint32Array, scores: Float32Array | undefined, head: HeadView): Uint8Array
+  assign?(kept: Uint32Array, scores: Float32Array | undefined, head: HeadView, moment: Moment): Uint8Array
 }
 
 /** Where pages live besides memory. Synchronous tiers cost no microtask. Throws TierError. */

@@ -1,16 +1,19 @@
 import { createKernels, type Kernels } from '@kvfold/kernels'
 import type { Needs, Observation } from './axes.ts'
-import { ReconstructionError, ShapeError, UnsupportedPolicyError } from './errors.ts'
+import { cacheSource, type CacheSource } from './cache-source.ts'
+import { DisposedError, ReconstructionError, ShapeError, UnsupportedPolicyError } from './errors.ts'
 import { Head } from './head.ts'
 import { Layer, type Shared } from './layer.ts'
 import type { LayerCache } from './layer-cache.ts'
 import type { Ledger } from './ledger.ts'
+import { checkCacheFile, fillCache } from './load-cache.ts'
 import { Observer } from './observe.ts'
 import { PagePool } from './page.ts'
 import { Planner } from './planner.ts'
 import { compose, mergeNeeds, neededColumns, type Policy } from './policy.ts'
 import { SecondReading } from './reconstruction.ts'
 import { Rotary } from './rotary.ts'
+import { checkSavable, describeCache, writeCache, type CacheParts, type SaveOptions } from './save-cache.ts'
 import { checkShape, type CacheShape } from './shape.ts'
 import { PlanTrace } from './trace.ts'
 
@@ -21,6 +24,12 @@ export interface CacheOptions {
   kernels?: Kernels
   /** Record every applied plan in `trace`. Default false. */
   trace?: boolean
+}
+
+export interface LoadOptions extends CacheOptions {
+  shape: CacheShape
+  /** Of the model that is to go on: it must be the one that read the tokens. */
+  fingerprint: string
 }
 
 /** What a recording of a prompt wants to see beyond the policy, and where it goes. */
@@ -83,6 +92,24 @@ export class KvCache {
     this.layers = heads.map((layerHeads, i) => new Layer(this.shared, i, layerHeads, from?.layers[i]))
   }
 
+  /**
+   * The cache of a file that `save` wrote, as it was, but for pages that were on a tier: all start in memory. Throws CacheFormatError,
+   * FingerprintMismatchError, PolicyMismatchError, and what the constructor throws; nothing is left then.
+   */
+  static async load(file: CacheSource | Uint8Array, options: LoadOptions): Promise<KvCache> {
+    const { shape, policy = compose(), fingerprint } = options
+    checkShape(shape)
+    const checked = await checkCacheFile(cacheSource(file), { shape, policy, fingerprint })
+    const cache = new KvCache(shape, { ...options, policy })
+    try {
+      await fillCache(checked, cache.parts)
+    } catch (error) {
+      await cache.dispose()
+      throw error
+    }
+    return cache
+  }
+
   /** Tokens that every layer has seen. */
   get length(): number {
     return Math.min(...this.layers.map((layer) => layer.seen))
@@ -142,6 +169,27 @@ export class KvCache {
   /** A second cache with the same content. Pages are shared until one of the two changes them. */
   fork(): KvCache {
     return new KvCache(this.shape, { policy: this.policy, kernels: this.kernels, trace: this.trace !== undefined }, this)
+  }
+
+  /**
+   * The bytes of a cache file, of what the cache holds when the first of them are asked for; it may go on meanwhile. Pages on a tier
+   * are read and stay there. Throws UnfinishedPromptError in the middle of a prompt.
+   */
+  async *save(options: SaveOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    if (!this.users.has(this)) throw new DisposedError('This cache was disposed: save it before.')
+    checkSavable(this.parts)
+    const facts = describeCache(this.parts, options)
+    // A fork shares pages, and whoever changes one that is shared takes a copy.
+    const still = this.fork()
+    try {
+      yield* writeCache(still.parts, facts)
+    } finally {
+      await still.dispose()
+    }
+  }
+
+  private get parts(): CacheParts {
+    return { shared: this.shared, layers: this.layers }
   }
 
   /** Exact bytes now, the peak, and what a full cache would take. Pages shared with forks count in each. */

@@ -48,6 +48,19 @@ export class Columns {
     this.claim(this.bytes - before)
   }
 
+  /** Rows that there is memory for. */
+  get room(): number {
+    return this.data[0]?.length ?? 0
+  }
+
+  /** Takes `rows` rows, whose values are to be set, with room for `room`, in place of what is held. */
+  resize(rows: number, room: number): void {
+    const before = this.bytes
+    this.data = this.specs.map(() => new Float32Array(room))
+    this.rows = rows
+    this.claim(this.bytes - before)
+  }
+
   copy(): Columns {
     const copy = new Columns(this.specs, this.claim)
     copy.data = this.data.map((column) => column.slice(0, this.rows))

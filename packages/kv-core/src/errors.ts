@@ -77,3 +77,31 @@ export class TierError extends KvFoldError {
     super('TIER', message, options)
   }
 }
+
+/** A cache file that is damaged, cut short, of a version that is not known, or no cache file at all. */
+export class CacheFormatError extends KvFoldError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('CACHE_FORMAT', message, options)
+  }
+}
+
+/** A cache file of another model, or of another shape. Names both. */
+export class FingerprintMismatchError extends KvFoldError {
+  constructor(message: string) {
+    super('FINGERPRINT_MISMATCH', message)
+  }
+}
+
+/** A cache file that was made under another policy. Names both. */
+export class PolicyMismatchError extends KvFoldError {
+  constructor(message: string) {
+    super('POLICY_MISMATCH', message)
+  }
+}
+
+/** A cache that cannot be saved yet: it is in the middle of a prompt. */
+export class UnfinishedPromptError extends KvFoldError {
+  constructor(message: string) {
+    super('UNFINISHED_PROMPT', message)
+  }
+}

@@ -75,6 +75,11 @@ export class Layer implements LayerCache {
     return policy.attention !== undefined || (needs.columnSums ?? needs.reconstruction ?? false)
   }
 
+  /** True while a call runs. */
+  get attending(): boolean {
+    return this.busy
+  }
+
   get retaining(): boolean {
     return this.shared.needs.retaining ?? false
   }

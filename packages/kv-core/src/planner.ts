@@ -300,7 +300,7 @@ export class Planner {
         if (assign && moments.includes(moment)) {
           const view = await this.view(layer, index, head, seen)
           const scores = head.columns.has('score') ? head.columns.get('score') : undefined
-          await head.assign(assign(allRows(head.rows), scores, view), moments.includes('decode'))
+          await head.assign(assign(allRows(head.rows), scores, view, moment), moments.includes('decode'))
         }
         head.pack(encode)
       }

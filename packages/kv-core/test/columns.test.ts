@@ -108,10 +108,11 @@ it('an encoder that looks after every step moves packed rows on, and knows which
     ...aging(),
     encode: {
       ...(encode as Encoder),
-      assign: (kept, scores, head) => {
+      assign: (kept, scores, head, moment) => {
+        expect(moment).toBe([20, 56].includes(kept.length) ? 'prefill' : 'decode')
         moved.push(head.moved)
         expect([...head.positions.subarray(0, head.moved)]).toEqual(Array.from({ length: head.moved }, (_, i) => i))
-        return (encode as Encoder).assign!(kept, scores, head)
+        return (encode as Encoder).assign!(kept, scores, head, moment)
       },
     },
   }

@@ -51,6 +51,38 @@ export const average: Method<typeof none> = defineMethod({
   }),
 })
 
+/** Scores rows by what it remembers of the steps before, across layers too; keeps the budget's rows of all layers together. */
+export const remembers: Method<typeof none> = defineMethod({
+  name: 'remembers',
+  axes: ['budget', 'score', 'trigger'],
+  summary: 'a memory, a measure, stored scores, a trigger',
+  params: none,
+  create: () => ({
+    budget: {
+      size: { tokens: 20 },
+      when: 'cascade',
+      measure: (heads) => heads[0].head.rows,
+      // The last layers get more, and one head is never cut.
+      allocate: (seen, { kvHeads }) =>
+        seen.map(({ layer }) => Array.from({ length: kvHeads }, (_, h) => (h === 1 ? Infinity : 18 + layer))),
+    },
+    score: {
+      needs: {},
+      moments: ['prefill', 'decode'],
+      score: (_, { rows, memory, layer, positions }) => {
+        const sums = (memory['sums of rows'] ??= new Float32Array(3))
+        sums[layer % 3] += rows
+        memory[`layer ${layer}`] = positions.slice(0, 5)
+        return protectRecent(
+          Float32Array.from(positions, (position) => Math.sin(position * sums[0])),
+          4,
+        )
+      },
+    },
+    trigger: { every: 3 },
+  }),
+})
+
 const packing = z.object({ bits: z.union([z.literal(2), z.literal(4), z.literal(8)]).default(8), residual: z.number().default(32) })
 
 /** KIVI's layout: keys per channel, values per token. */

@@ -1,0 +1,72 @@
+import type { Codec } from './axes.ts'
+import type { CacheFacts, ListFacts, Runs } from './cache-facts.ts'
+import type { CacheTensor } from './cache-header.ts'
+import { PAGE_ROWS, raw32 } from './codecs.ts'
+import type { Policy } from './policy.ts'
+
+/** What a tensor of a cache file holds. */
+export type Slot = { tensor: CacheTensor } & (
+  | { kind: 'columns'; layer: number; head: number }
+  | { kind: 'pages'; layer: number; head: number; segment: number; part: 'keys' | 'values'; codec: Codec; runs: Runs }
+  | { kind: 'memory'; name: string }
+  | { kind: 'sums' }
+)
+
+/** The tensors of a cache with these facts, in the file's order: layer by layer, then what methods remember, then checksums. */
+export function slotsOf(facts: CacheFacts, policy: Policy, headDim: number): Slot[] {
+  const slots: Slot[] = []
+  facts.heads.forEach((heads, layer) => {
+    heads.forEach(({ rows, segments }, head) => {
+      const name = `layer${layer}.head${head}`
+      const columns: CacheTensor = { name: `${name}.columns`, dtype: 'F32', shape: [facts.columns.length, rows] }
+      slots.push({ kind: 'columns', layer, head, tensor: columns })
+      segments.forEach(({ storage, keys, values }, segment) => {
+        for (const [part, { packed, raw }] of [
+          ['keys', keys],
+          ['values', values],
+        ] as const) {
+          const at = { kind: 'pages', layer, head, segment, part } as const
+          const where = `${name}.segment${segment}.${part}`
+          if (packed.length > 0) {
+            const codec = policy.encode!.classes[storage][part]
+            const bytes = packed.reduce((sum, [rows, , count]) => sum + codec.bytes(rows, headDim) * count, 0)
+            slots.push({ ...at, codec, runs: packed, tensor: { name: `${where}.packed`, dtype: 'U8', shape: [bytes] } })
+          }
+          if (raw.length > 0)
+            slots.push({ ...at, codec: raw32, runs: raw, tensor: { name: `${where}.raw`, dtype: 'F32', shape: [rowsOf(raw), headDim] } })
+        }
+      })
+    })
+  })
+  facts.memory.forEach(([name, length], i) =>
+    slots.push({ kind: 'memory', name, tensor: { name: `memory${i}`, dtype: 'F32', shape: [length] } }),
+  )
+  // One for each tensor, and one for these.
+  slots.push({ kind: 'sums', tensor: { name: 'checksums', dtype: 'U32', shape: [slots.length + 1] } })
+  return slots
+}
+
+/** Rows of runs of pages. */
+export function rowsOf(runs: Runs): number {
+  return runs.reduce((sum, [rows, , count]) => sum + rows * count, 0)
+}
+
+/** Rows that runs of pages have room for. */
+function roomOf(runs: Runs): number {
+  return runs.reduce((sum, [, capacity, count]) => sum + capacity * count, 0)
+}
+
+/** What is wrong with a list of pages; undefined if nothing is. */
+export function listProblem({ packed, raw }: ListFacts, codec: Codec, headDim: number): string | undefined {
+  if (packed.length > 0 && codec === raw32) return 'it has packed pages, and its class packs none'
+  for (const [runs, most] of [
+    [packed, packed.length > 0 ? codec.pageRows(headDim) : 0],
+    [raw, PAGE_ROWS],
+  ] as const) {
+    if (runs.some(([rows, capacity]) => rows > capacity || capacity > most))
+      return `it has a page of more than ${most} rows, or of more than it has room for`
+    // Pages are allocated in steps of eight, those that are not full lie between full ones, and only the last may have grown ahead of its rows.
+    if (roomOf(runs) > 2 * rowsOf(runs) + PAGE_ROWS) return 'its pages are mostly empty'
+  }
+  return undefined
+}
