@@ -1,5 +1,5 @@
-import type { Kernels } from '@kvfold/kernels'
-import type { Codec } from '@kvfold/kv-core'
+import { type ArrayTensor, createKernels, type Kernels } from '@kvfold/kernels'
+import { type CacheShape, type Codec, compose, createRandom, type HeadView, KvCache, type Preset } from '@kvfold/kv-core'
 import { expect } from 'vitest'
 import { PagePool } from '../../kv-core/src/page.ts'
 import { PageList } from '../../kv-core/src/page-list.ts'
@@ -27,5 +27,69 @@ export function expectClose(a: ArrayLike<number>, b: ArrayLike<number>, rtol: nu
   expect(a.length).toBe(b.length)
   for (let i = 0; i < a.length; i++) {
     if (!(Math.abs(a[i] - b[i]) <= rtol * Math.abs(b[i]) + atol)) expect({ i, value: a[i] }).toEqual({ i, value: b[i] })
+  }
+}
+
+/** What a codec that no kernel reads gives back of rows in one page. */
+export function throughCodec(codec: Codec, rows: Float32Array, headDim: number): Float32Array {
+  const count = rows.length / headDim
+  const shared = new Uint8Array(codec.shared?.(headDim) ?? 0).fill(255)
+  const bytes = new Uint8Array(codec.bytes(count, headDim) - shared.length).fill(255)
+  codec.encode!(rows, count, headDim, bytes, shared)
+  const out = new Float32Array(rows.length)
+  codec.decode!(bytes, count, headDim, out, shared)
+  return out
+}
+
+/** [heads][tokens][headDim] as tokens of all heads' channels. */
+export function concatenated(x: Float32Array, heads: number, tokens: number): Float32Array {
+  const dim = x.length / heads / tokens
+  return Float32Array.from(x, (_, i) => x[((Math.floor(i / dim) % heads) * tokens + Math.floor(i / dim / heads)) * dim + (i % dim)])
+}
+
+const nothing = (): never => {
+  throw new Error('This method was given nothing to read.')
+}
+
+/** A head of which a method sees rows, columns that come into being as they are asked for, and what else is handed over. */
+export function headOf(rows: number, more: Partial<HeadView> = {}, columns: Record<string, Float32Array> = {}): HeadView {
+  return {
+    layer: 0,
+    head: 0,
+    rows,
+    headDim: 16,
+    seen: rows,
+    moved: 0,
+    positions: Float32Array.from({ length: rows }, (_, i) => i),
+    column: (name) => (columns[name] ??= new Float32Array(rows)),
+    keys: nothing,
+    values: nothing,
+    logits: nothing,
+    attention: nothing,
+    rope: 'external',
+    memory: {},
+    foldable: () => true,
+    ...more,
+  }
+}
+
+/** Two caches of random rows that are fed alike, one of them whole; `attend` gives the mean and the largest difference of their outputs. */
+export function besideFull(shape: CacheShape, presets: Preset[], draw: (random: () => number) => number = (r) => r() * 4 - 2) {
+  const random = createRandom(7)
+  const tensor = (heads: number, n: number): ArrayTensor => ({
+    shape: [heads, n, shape.headDim],
+    dtype: 'float32',
+    data: Float32Array.from({ length: heads * n * shape.headDim }, () => draw(random)),
+  })
+  const [cache, full] = [compose(...presets), compose()].map((policy) => new KvCache(shape, { policy, kernels: createKernels() }))
+  return {
+    cache,
+    async attend(n: number): Promise<{ mean: number; most: number }> {
+      const input = { q: tensor(shape.queryHeads, n), k: tensor(shape.kvHeads, n), v: tensor(shape.kvHeads, n) }
+      const [a, b] = [(await cache.layer(0).attend(input)) as ArrayTensor, (await full.layer(0).attend(input)) as ArrayTensor]
+      const off = a.data.map((x, i) => Math.abs(x - b.data[i]))
+      return { mean: off.reduce((sum, x) => sum + x, 0) / off.length, most: off.reduce((most, x) => Math.max(most, x), 0) }
+    },
+    dispose: () => Promise.all([cache.dispose(), full.dispose()]),
   }
 }
