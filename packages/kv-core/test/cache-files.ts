@@ -58,7 +58,7 @@ export function seal({ header, data }: Opened): Uint8Array {
   const { __metadata__: metadata, ...tensors } = header
   const places = Object.values(tensors)
   const sums = places.at(-1)
-  if (places.length > 0 && sums && places.every(({ data_offsets: [from, to] }) => from <= to && to <= data.length)) {
+  if (places.length > 0 && sums && places.every(({ data_offsets: [from, to] }) => from >= 0 && from <= to && to <= data.length)) {
     const [from, to] = sums.data_offsets
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
     places.slice(0, -1).forEach(({ data_offsets }, i) => {
