@@ -363,7 +363,7 @@ export class PageList {
   }
 
   /** The rows `row .. row+count`, which must be unpacked and in memory, as pages to be read. Default: all from `row` on. */
-  span(row: number, count = Infinity): Page[] {
+  span(row: number, count: number = Infinity): Page[] {
     const pages: Page[] = []
     let first = 0
     for (const page of this.pages) {
