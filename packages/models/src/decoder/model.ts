@@ -6,6 +6,7 @@ import { embed } from './embedding.ts'
 import { checkChunk, checkInput } from './input.ts'
 import { runLayer } from './layer.ts'
 import type { LoadProgress } from './load-progress.ts'
+import { modelFingerprint, sampleWeights } from './fingerprint.ts'
 import { headLogits, wantedRows } from './logits.ts'
 import { attachParameters, disposeParameters, loadParameters, parametersOf } from './parameters.ts'
 import { readAgain, type RepeatRequest } from './repeat.ts'
@@ -30,18 +31,23 @@ export class LlamaModel {
   readonly config: ModelConfig
   /** What a cache for this model must be built with. */
   readonly shape: CacheShape
+  /** Tells this model from others, the same in Node and in a browser: a saved cache belongs to it. */
+  readonly fingerprint: string
   /** How the model is asked to repeat a prompt, for policies that read it twice (`kvzip`). Loaders set it from the tokenizer. */
   repeat?: RepeatRequest
 
-  private constructor(config: ModelConfig) {
+  private constructor(config: ModelConfig, fingerprint: string) {
     this.config = config
+    this.fingerprint = fingerprint
     this.shape = cacheShape(config)
   }
 
   /** Reads the weights into tfjs tensors of the active backend, one at a time; `retaining`: those of its retaining heads. Throws ModelFormatError, UnsupportedModelError. */
   static async load(config: ModelConfig, weights: Weights, progress?: LoadProgress, retaining?: Weights): Promise<LlamaModel> {
-    const model = new LlamaModel(config)
-    attachParameters(model, await loadParameters(config, weights, progress, retaining))
+    const sample = sampleWeights(weights)
+    const parameters = await loadParameters(config, sample.weights, progress, retaining)
+    const model = new LlamaModel(config, modelFingerprint(config, sample.sum()))
+    attachParameters(model, parameters)
     return model
   }
 
