@@ -77,6 +77,7 @@ function channelScales(rows: Float32Array, headDim: number): Uint16Array {
 
 /** Minimum, step = (max - min) / levels (1 where all are equal), and codes = (x - minimum) / step, halves to the even one. */
 export function roundGroup(x: Float32Array, levels: number): { low: number; step: number; codes: Uint8Array } {
+  if (x.length === 0) return { low: 0, step: 1, codes: new Uint8Array(0) }
   let low = Infinity,
     high = -Infinity
   for (const value of x) {

@@ -1,4 +1,5 @@
 export { flexgen } from './flexgen.ts'
+export { gear } from './gear.ts'
 export { int4 } from './int4.ts'
 export { int8 } from './int8.ts'
 export { kivi } from './kivi.ts'

@@ -1,0 +1,184 @@
+import { fromHalf, fromHalves, toHalfSaturated } from '@kvfold/kernels'
+import { type Codec, createRandom, ShapeError } from '@kvfold/kv-core'
+import { roundGroup } from './channel-separable.ts'
+import { lowRank } from './low-rank.ts'
+
+export interface GearOptions {
+  bits: 2 | 4 | 8
+  /** What has scales, and outliers, of its own: a channel of a page's rows, or a token with `group` channels each. */
+  axis: 'channel' | 'token'
+  group: number
+  /** Rows of a page. */
+  rows: number
+  rank: number
+  loops: number
+  /** Share of the numbers that are kept as they are, half of them the largest of their channel or token. */
+  outliers: number
+}
+
+/** Where things lie, in bytes: first in a row, then in what a page's rows share. */
+interface Places {
+  codes: number
+  left: number
+  scales: number
+  outliers: number
+  row: number
+  sharedScales: number
+  sharedOutliers: number
+  shared: number
+  /** Outliers of a channel or a token. */
+  each: number
+}
+
+/**
+ * GEAR's sum for one page of one head: codes with a scale per channel or per token and group, plus a product of two thin matrices that
+ * comes near what the codes miss, and the outliers, which take their numbers' places. Everything but codes is float16. A row holds its
+ * codes and its row of the left matrix; the page holds the right one, and for channels their scales and outliers (a row holds its
+ * number for those, since rows may leave). No kernel reads it.
+ */
+export function gearCodec(options: GearOptions): Codec {
+  const { bits, axis, group, rank, loops } = options
+  const levels = (1 << bits) - 1
+  const perRow = (headDim: number): number => (axis === 'token' ? headDim / group : 0)
+  const places = (headDim: number): Places => placesOf(options, headDim)
+  return {
+    name: `gear${bits}/${axis}`,
+    layout: 'opaque',
+    pageRows(headDim) {
+      if (headDim % 16 !== 0 || headDim > 256 || (axis === 'token' && headDim % group !== 0))
+        throw new ShapeError(`A head of ${headDim} channels cannot be packed so: it must be a multiple of 16 and of ${group}, at most 256.`)
+      return options.rows
+    },
+    bytes: (rows, headDim) => rows * places(headDim).row + places(headDim).shared,
+    shared: (headDim) => places(headDim).shared,
+    encode(rows, count, headDim, into, shared) {
+      const at = places(headDim)
+      into.fill(0)
+      const rest = new Float32Array(rows.length)
+      const putHalf = (bytes: Uint8Array, place: number, value: number): number => {
+        const half = toHalfSaturated(value)
+        bytes[place] = half & 255
+        bytes[place + 1] = half >> 8
+        return fromHalf(half)
+      }
+      /** Packs numbers that share a scale, without those that are kept as they are. */
+      const packGroup = (members: number[], scale: [Uint8Array, number]): void => {
+        const { low, step, codes } = roundGroup(
+          Float32Array.from(members, (i) => rows[i]),
+          levels,
+        )
+        const own = { step: putHalf(...scale, step), low: putHalf(scale[0], scale[1] + 2, low) }
+        members.forEach((i, j) => {
+          const channel = i % headDim
+          into[Math.floor(i / headDim) * at.row + (channel % at.codes)] |= codes[j] << (Math.floor(channel / at.codes) * bits)
+          rest[i] = rows[i] - (codes[j] * own.step + own.low)
+        })
+      }
+      if (axis === 'channel') {
+        for (let channel = 0; channel < headDim; channel++) {
+          const members = Array.from({ length: count }, (_, i) => i * headDim + channel)
+          const out = extremes(rows, members, at.each)
+          out.forEach((i, j) => {
+            const slot = channel * at.each + j
+            putHalf(shared, at.sharedOutliers + slot * 2, rows[i])
+            shared[at.sharedOutliers + headDim * at.each * 2 + slot] = Math.floor(i / headDim)
+          })
+          packGroup(without(members, out), [shared, at.sharedScales + channel * 4])
+        }
+        for (let row = 0; row < count; row++) into[row * at.row + at.scales] = row
+      } else {
+        for (let row = 0; row < count; row++) {
+          const members = Array.from({ length: headDim }, (_, i) => row * headDim + i)
+          const out = extremes(rows, members, at.each)
+          out.forEach((i, j) => {
+            putHalf(into, row * at.row + at.outliers + j * 2, rows[i])
+            into[row * at.row + at.outliers + at.each * 2 + j] = i % headDim
+          })
+          const inliers = without(members, out)
+          for (let g = 0; g < headDim / group; g++) {
+            const own = inliers.filter((i) => Math.floor((i % headDim) / group) === g)
+            packGroup(own, [into, row * at.row + at.scales + g * 4])
+          }
+        }
+      }
+      const random = createRandom(1)
+      const { left, right } = lowRank(rest, headDim, rank, loops, Float64Array.from({ length: headDim * rank }, random))
+      for (let i = 0; i < count * rank; i++) putHalf(into, Math.floor(i / rank) * at.row + at.left + (i % rank) * 2, left[i])
+      for (let i = 0; i < headDim * rank; i++) putHalf(shared, i * 2, right[i])
+    },
+    decode(bytes, count, headDim, into, shared) {
+      const at = places(headDim)
+      const halves = (from: Uint8Array, place: number, length: number): Float32Array =>
+        fromHalves(new Uint16Array(from.buffer, from.byteOffset + place, length))
+      const right = halves(shared, 0, headDim * rank)
+      const scales = axis === 'channel' ? halves(shared, at.sharedScales, headDim * 2) : undefined
+      for (let row = 0; row < count; row++) {
+        const first = row * at.row
+        const left = halves(bytes, first + at.left, rank)
+        const own = scales ?? halves(bytes, first + at.scales, perRow(headDim) * 2)
+        const width = axis === 'channel' ? 1 : group
+        for (let channel = 0; channel < headDim; channel++) {
+          const code = (bytes[first + (channel % at.codes)] >> (Math.floor(channel / at.codes) * bits)) & levels
+          const scale = Math.floor(channel / width) * 2
+          let sum = code * own[scale] + own[scale + 1]
+          for (let r = 0; r < rank; r++) sum += left[r] * right[channel * rank + r]
+          into[row * headDim + channel] = sum
+        }
+        if (axis === 'token') {
+          const values = halves(bytes, first + at.outliers, at.each)
+          for (let j = 0; j < at.each; j++) into[row * headDim + bytes[first + at.outliers + at.each * 2 + j]] = values[j]
+        }
+      }
+      if (axis === 'token' || at.each === 0) return
+      const values = halves(shared, at.sharedOutliers, headDim * at.each)
+      const rowOf = new Int16Array(256).fill(-1)
+      for (let row = 0; row < count; row++) rowOf[bytes[row * at.row + at.scales]] = row
+      for (let slot = 0; slot < headDim * at.each; slot++) {
+        const row = rowOf[shared[at.sharedOutliers + headDim * at.each * 2 + slot]]
+        if (row >= 0) into[row * headDim + Math.floor(slot / at.each)] = values[slot]
+      }
+    },
+  }
+}
+
+function placesOf({ bits, axis, group, rows, rank, outliers }: GearOptions, headDim: number): Places {
+  const codes = (headDim * bits) / 8
+  const side = outliers > 0 ? Math.max(1, Math.round((outliers / 2) * (axis === 'channel' ? rows : headDim))) : 0
+  const each = 2 * side
+  const left = codes,
+    scales = left + rank * 2
+  const sharedScales = headDim * rank * 2
+  if (axis === 'channel') {
+    const sharedOutliers = sharedScales + headDim * 4
+    return {
+      codes,
+      left,
+      scales,
+      outliers: 0,
+      row: scales + 2,
+      sharedScales,
+      sharedOutliers,
+      shared: sharedOutliers + headDim * each * 3,
+      each,
+    }
+  }
+  const own = scales + (headDim / group) * 4
+  return { codes, left, scales, outliers: own, row: own + each * 3, sharedScales, sharedOutliers: 0, shared: sharedScales, each }
+}
+
+/**
+ * `each` of the members: the largest and the smallest, half of each. If there are too few, so many that one is left, and some more than once.
+ */
+function extremes(x: Float32Array, members: number[], each: number): number[] {
+  if (each === 0) return []
+  const sorted = [...members].sort((a, b) => x[a] - x[b])
+  const side = Math.min(each / 2, Math.floor((members.length - 1) / 2))
+  const out = [...sorted.slice(0, side), ...sorted.slice(sorted.length - side)]
+  return Array.from({ length: each }, (_, i) => out[i] ?? out[0] ?? sorted[0])
+}
+
+function without(members: number[], out: number[]): number[] {
+  if (out.length === 0) return members
+  const gone = new Set(out)
+  return members.filter((i) => !gone.has(i))
+}
