@@ -5,7 +5,6 @@ import type { Loaded } from './load.ts'
 
 export interface AnswerOptions {
   maxTokens: number
-  questionAware: boolean
   sampling?: SamplingOptions
   signal?: AbortSignal
   /** A base model answers in one line. */
@@ -19,7 +18,7 @@ export interface Answer {
   text: string
   tokens: number[]
   promptTokens: number
-  /** The prompt's layers. */
+  /** From the start to the end of the prompt's layers. */
   prefillMs: number
   /** From the start to the first new token. */
   ttftMs: number
@@ -31,70 +30,85 @@ export interface Answer {
 
 /** Answers a prompt under a policy. Without `questionAware` the context is compressed before the question is read. */
 export async function answer(
-  { model, tokenizer, kernels }: Loaded,
+  loaded: Loaded,
   policy: Policy,
-  prompt: Prompt,
-  options: AnswerOptions,
+  { context, question }: Prompt,
+  options: AnswerOptions & { questionAware: boolean },
 ): Promise<Answer> {
-  const { maxTokens, questionAware, sampling, signal, onPrefill, onText } = options
-  const promptTokens = prompt.context.length + prompt.question.length
-  if (promptTokens >= model.maxPositions)
-    throw new ContextLengthError(
-      `The prompt has ${promptTokens} tokens, and this model knows ${model.maxPositions} positions: give a shorter text.`,
-      model.maxPositions,
-    )
+  const { model, kernels } = loaded
+  const { questionAware, signal, onPrefill: onProgress } = options
+  checkLength(model, context.length + question.length)
+  const start = performance.now()
   const cache = new KvCache(model.shape, { policy, kernels })
   try {
-    const start = performance.now()
-    let prefilledAt = start
-    const onProgress = (progress: { done: number; total: number }): void => {
-      prefilledAt = performance.now()
-      onPrefill?.(progress)
-    }
-    const first = questionAware ? [...prompt.context, ...prompt.question] : prompt.question
-    if (!questionAware) await model.forward(prompt.context, cache, { logits: 'none', signal, onProgress })
-    let last = 0
-    const steps = generate(model, cache, first, {
-      maxTokens,
-      sampling,
-      signal,
-      onProgress: (progress) => {
-        // Decode steps report too: only the prompt counts here.
-        if (last === 0) onProgress(questionAware ? progress : { done: 1, total: 1 })
-      },
-    })
-    const stream = tokenizer.stream()
-    const tokens: number[] = []
-    let text = '',
-      firstAt = 0
-    for (;;) {
-      const { value, done } = await steps.next()
-      last = performance.now()
-      firstAt ||= last
-      if (done) break
-      tokens.push(value.token)
-      const piece = stream.push(value.token)
-      const end = options.oneLine ? piece.indexOf('\n') : -1
-      const shown = end < 0 ? piece : piece.slice(0, end)
-      text += shown
-      if (shown) onText?.(shown)
-      if (end >= 0 && text.trim() !== '') break
-    }
-    const rest = stream.end()
-    text += rest
-    if (rest) onText?.(rest)
-    const decoded = Math.max(1, tokens.length - 1)
-    return {
-      text: text.trim(),
-      tokens,
-      promptTokens,
-      prefillMs: prefilledAt - start,
-      ttftMs: firstAt - start,
-      decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
-      ledger: cache.ledger(),
-      notices: cache.notices,
-    }
+    if (!questionAware) await model.forward(context, cache, { logits: 'none', signal, onProgress })
+    return await ask(loaded, cache, questionAware ? [...context, ...question] : question, { ...options, start })
   } finally {
     await cache.dispose()
+  }
+}
+
+/** Throws ContextLengthError if the model does not know so many positions, and one more. */
+export function checkLength({ maxPositions }: Loaded['model'], tokens: number): void {
+  if (tokens >= maxPositions)
+    throw new ContextLengthError(
+      `The prompt has ${tokens} tokens, and this model knows ${maxPositions} positions: give a shorter text.`,
+      maxPositions,
+    )
+}
+
+/** Answers what is asked after the tokens that a cache has read. `start`: when the answer began to be made. */
+export async function ask(
+  { model, tokenizer }: Loaded,
+  cache: KvCache,
+  asked: readonly number[],
+  options: AnswerOptions & { start: number },
+): Promise<Answer> {
+  const { start, maxTokens, sampling, signal, onPrefill, onText } = options
+  const promptTokens = cache.length + asked.length
+  const isFirst = cache.length === 0
+  let prefilledAt = start,
+    last = 0
+  const steps = generate(model, cache, asked, {
+    maxTokens,
+    sampling,
+    signal,
+    onProgress: (progress) => {
+      // Decode steps report too: only the prompt counts here.
+      if (last > 0) return
+      prefilledAt = performance.now()
+      onPrefill?.(isFirst ? progress : { done: 1, total: 1 })
+    },
+  })
+  const stream = tokenizer.stream()
+  const tokens: number[] = []
+  let text = '',
+    firstAt = 0
+  for (;;) {
+    const { value, done } = await steps.next()
+    last = performance.now()
+    firstAt ||= last
+    if (done) break
+    tokens.push(value.token)
+    const piece = stream.push(value.token)
+    const end = options.oneLine ? piece.indexOf('\n') : -1
+    const shown = end < 0 ? piece : piece.slice(0, end)
+    text += shown
+    if (shown) onText?.(shown)
+    if (end >= 0 && text.trim() !== '') break
+  }
+  const rest = stream.end()
+  text += rest
+  if (rest) onText?.(rest)
+  const decoded = Math.max(1, tokens.length - 1)
+  return {
+    text: text.trim(),
+    tokens,
+    promptTokens,
+    prefillMs: prefilledAt - start,
+    ttftMs: firstAt - start,
+    decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
+    ledger: cache.ledger(),
+    notices: cache.notices,
   }
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { benchCommand } from './commands/bench.ts'
+import { cacheCommand } from './commands/cache.ts'
 import { demoCommand } from './commands/demo.ts'
 import { evalCommand } from './commands/eval.ts'
 import { headsCommand } from './commands/heads.ts'
@@ -14,6 +15,6 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError('Add --help for help.')
     .exitOverride()
-  for (const add of [runCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand]) add(program)
+  for (const add of [runCommand, cacheCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand]) add(program)
   return program
 }

@@ -1,46 +1,41 @@
 import { z } from 'zod'
 import type { CacheShape } from './shape.ts'
 
-/** JSON has no infinities, and no negative zero: they are kept as text. */
-const SPECIAL = ['Infinity', '-Infinity', 'NaN', '-0'] as const
-
-const count = z.number().int().min(0)
-const real = z.union([z.number(), z.enum(SPECIAL).transform(Number)])
-
 /** Pages alike in a row: their rows, their capacity, how many. */
-const runs = z.array(z.tuple([count.min(1), count.min(1), count.min(1)]))
-const list = z.strictObject({ packed: runs, raw: runs, table: count })
-const segment = z.strictObject({
-  storage: count,
+export type Runs = [number, number, number][]
+
+/** The keys or the values of a segment. `table`: bytes of its page table. */
+export interface ListFacts {
+  packed: Runs
+  raw: Runs
+  table: number
+}
+
+export interface SegmentFacts {
+  storage: number
   /** Names of the codecs of packed keys and values. */
-  codecs: z.tuple([z.string(), z.string()]),
-  logitScale: real,
-  logWeight: real,
-  keys: list,
-  values: list,
-})
+  codecs: [string, string]
+  logitScale: number
+  logWeight: number
+  keys: ListFacts
+  values: ListFacts
+}
+
 /** `room`: rows for which the columns have memory. */
-const head = z.strictObject({ rows: count, room: count, segments: z.array(segment) })
+export interface HeadFacts {
+  rows: number
+  room: number
+  segments: SegmentFacts[]
+}
 
-const planner = z.strictObject({
-  measures: z.array(real),
-  /** By layer; null if that layer's budget was never asked for. */
-  budgets: z.array(z.array(real.refine((rows) => rows >= 0)).nullable()),
-  states: z.array(z.record(z.string(), real)),
-  steps: z.array(count),
-  notices: z.array(z.string()),
-})
-
-/** The facts of a saved cache, each a JSON text of the file's metadata. */
-export const FACTS = {
-  tokens: count,
-  columns: z.array(z.string()),
-  heads: z.array(z.array(head)),
-  planner,
-  /** The methods' memory: names and lengths. */
-  memory: z.array(z.tuple([z.string(), count])),
-  /** What the writer says about the file. */
-  info: z.record(z.string(), z.string()),
+/** What a planner goes on from, by layer. */
+export interface PlannerFacts {
+  measures: number[]
+  /** By head; null if the layer's budget was never asked for. */
+  budgets: (number[] | null)[]
+  states: Record<string, number>[]
+  steps: number[]
+  notices: string[]
 }
 
 /** What a cache file's metadata holds besides format and version. */
@@ -49,18 +44,48 @@ export interface CacheFacts {
   fingerprint: string
   /** As `shapeText` writes it. */
   shape: string
-  tokens: z.output<typeof count>
+  tokens: number
   columns: string[]
+  /** By layer. */
   heads: HeadFacts[][]
   planner: PlannerFacts
+  /** The methods' memory: names and lengths. */
   memory: [string, number][]
+  /** What the writer says about the file. */
   info: Record<string, string>
 }
 
-export type Runs = z.output<typeof runs>
-export type ListFacts = z.output<typeof list>
-export type HeadFacts = z.output<typeof head>
-export type PlannerFacts = z.output<typeof planner>
+const count = z.number().int().min(0)
+/** JSON has no infinities, and no negative zero: they are kept as text. */
+const real = z.union([z.number(), z.enum(['Infinity', '-Infinity', 'NaN', '-0']).transform(Number)])
+const runs = z.array(z.tuple([count.min(1), count.min(1), count.min(1)]))
+const list = z.strictObject({ packed: runs, raw: runs, table: count })
+const segment = z.strictObject({
+  storage: count,
+  codecs: z.tuple([z.string(), z.string()]),
+  logitScale: real,
+  logWeight: real,
+  keys: list,
+  values: list,
+})
+const head: z.ZodType<HeadFacts> = z.strictObject({ rows: count, room: count, segments: z.array(segment) })
+const planner: z.ZodType<PlannerFacts> = z.strictObject({
+  measures: z.array(real),
+  budgets: z.array(z.array(real.refine((rows) => rows >= 0)).nullable()),
+  states: z.array(z.record(z.string(), real)),
+  steps: z.array(count),
+  notices: z.array(z.string()),
+})
+
+/** Facts that are JSON, each a text of the file's metadata. */
+export const FACTS: { [Name in Exclude<keyof CacheFacts, 'policy' | 'fingerprint' | 'shape'>]: z.ZodType<CacheFacts[Name]> } = {
+  tokens: count,
+  columns: z.array(z.string()),
+  heads: z.array(z.array(head)),
+  planner,
+  memory: z.array(z.tuple([z.string(), count])),
+  info: z.record(z.string(), z.string()),
+}
 
 /** JSON that keeps every number as it is. */
 export function factText(value: unknown): string {

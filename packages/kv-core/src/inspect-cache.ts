@@ -19,17 +19,19 @@ export interface CacheFileInfo {
   parts: Record<'header' | 'packed' | 'raw' | 'columns' | 'memory' | 'checksums', number>
 }
 
-/** Reads a cache file and checks it, whatever model and policy it is of. Throws CacheFormatError. */
-export async function inspectCache(file: CacheSource | Uint8Array): Promise<CacheFileInfo> {
+/**
+ * Reads a cache file and checks all of it, or only its header, whatever model and policy it is of. Throws CacheFormatError.
+ */
+export async function inspectCache(file: CacheSource | Uint8Array, options: { header?: boolean } = {}): Promise<CacheFileInfo> {
   const source = cacheSource(file)
   const header = await readHeader(source)
   const { facts, tensors, bytes } = header
   const parts = { header: bytes, packed: 0, raw: 0, columns: 0, memory: 0, checksums: 0 }
-  const sums = await readSums(source, header)
+  const sums = options.header ? undefined : await readSums(source, header)
   for (const [i, { name, start, end }] of tensors.entries()) {
     const part = name.split('.').at(-1)!.replace(/\d+$/, '')
     if (Object.hasOwn(parts, part)) parts[part as keyof typeof parts] += end - start
-    if (part !== 'checksums') await readTensor(source, header, sums, i)
+    if (sums && part !== 'checksums') await readTensor(source, header, sums, i)
   }
   const { policy, fingerprint, info, tokens, heads } = facts
   const rows = heads.flat().reduce((sum, head) => sum + head.rows, 0)

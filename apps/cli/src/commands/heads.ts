@@ -1,9 +1,9 @@
-import { access, writeFile } from 'node:fs/promises'
-import { basename, dirname } from 'node:path'
+import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import pc from 'picocolors'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
+import { checkFolder } from '../output-file.ts'
 import { COPIES, retrievalProfile, SAMPLED, type ProfiledHead } from '../retrieval-profile.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
@@ -57,12 +57,6 @@ async function run({ out, seed, induction, echo, json = false, ...options }: Hea
   const profile = { model: options.model, block, seed, heads, policy }
   if (out !== undefined) await write(out, `${JSON.stringify(profile, undefined, 2)}\n`)
   console.log(json ? JSON.stringify(profile) : `${print(heads)}\n\n${policy}`)
-}
-
-async function checkFolder(file: string): Promise<void> {
-  await access(dirname(file)).catch(() => {
-    throw new UsageError(`There is no folder "${dirname(file)}" for ${basename(file)}: make it first, or choose another.`)
-  })
 }
 
 async function write(file: string, text: string): Promise<void> {

@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from 'commander'
+import type { SamplingOptions } from '@kvfold/models'
+import { InvalidArgumentError, type Command } from 'commander'
 
 /** A whole number of at least `least`. */
 export function integer(least: number): (text: string) => number {
@@ -26,4 +27,27 @@ export function list(separator: string): (text: string) => string[] {
       .split(separator)
       .map((item) => item.trim())
       .filter(Boolean)
+}
+
+/** What `samplingOptions` adds. */
+export interface SamplingFlags {
+  maxTokens: number
+  temperature: number
+  topK?: number
+  topP?: number
+  seed: number
+}
+
+/** Adds how many tokens are made, and how they are drawn. */
+export function samplingOptions(command: Command): Command {
+  return command
+    .option('-n, --max-tokens <n>', 'most new tokens', integer(1), 64)
+    .option('--temperature <t>', '0 is greedy', number(0, 100), 0)
+    .option('--top-k <k>', 'draw from the k likeliest tokens', integer(1))
+    .option('--top-p <p>', 'draw from the likeliest tokens that have this probability together', number(0, 1))
+    .option('--seed <n>', 'of the draws', integer(0), 0)
+}
+
+export function sampling({ maxTokens, temperature, topK, topP, seed }: SamplingFlags): { maxTokens: number; sampling: SamplingOptions } {
+  return { maxTokens, sampling: { temperature, topK, topP, seed } }
 }
