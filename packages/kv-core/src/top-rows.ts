@@ -43,6 +43,7 @@ export function protectRecent(scores: Float32Array, window: number): Float32Arra
 
 /** Sets the scores of the first `sinks` positions to +Infinity, as far as they are still there. */
 export function protectSinks(scores: Float32Array, sinks: number, positions: Float32Array): Float32Array {
-  for (let i = 0; i < scores.length && positions[i] < sinks; i++) scores[i] = Infinity
+  // Not only at the front: an encoder's classes put rows out of order.
+  for (let i = 0; i < scores.length; i++) if (positions[i] < sinks) scores[i] = Infinity
   return scores
 }

@@ -27,5 +27,6 @@ describe('protection', () => {
     expect([...protectRecent(new Float32Array(4), 2)]).toEqual([0, 0, Infinity, Infinity])
     expect([...protectRecent(new Float32Array(2), 9)]).toEqual([Infinity, Infinity])
     expect([...protectSinks(new Float32Array(4), 3, Float32Array.of(0, 2, 5, 6))]).toEqual([Infinity, Infinity, 0, 0])
+    expect([...protectSinks(new Float32Array(4), 3, Float32Array.of(5, 6, 0, 2))]).toEqual([0, 0, Infinity, Infinity])
   })
 })
