@@ -16,6 +16,9 @@ const row = (...cells) => `| ${cells.join(' | ')} |`
 const table = (head, lines) =>
   [row(...head), row(...head.map((_, i) => (i === 0 ? '---' : '---:'))), ...lines.map((cells) => row(...cells))].join('\n')
 
+/** Told apart on white, side by side. */
+const COLORS = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#7f7f7f', '#bcbd22', '#17becf', '#000000']
+
 /** A policy without its budget, and that budget. */
 const nameOf = (policy) =>
   policy
@@ -123,32 +126,14 @@ async function picture(results, file) {
       .filter(({ policy }) => policy !== 'full')
       .map(({ policy, name, kept, score }) => ({ mode: title, kind: kindOf(policy), method: label(name), kept: 100 * kept, score }))
   })
-  const spec = {
-    $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
-    background: 'white',
-    data: { values },
-    facet: {
-      column: { field: 'mode', title: null, header: { labelFontSize: 14 } },
-      row: {
-        field: 'kind',
-        title: null,
-        header: { labelFontSize: 12, labelLimit: 400, labelAngle: 0, labelOrient: 'top', labelAnchor: 'start' },
-      },
-    },
+  const panel = (kind) => ({
+    title: { text: kind, anchor: 'start', fontSize: 12 },
+    transform: [{ filter: { field: 'kind', equal: kind } }],
+    facet: { column: { field: 'mode', title: null, header: { labelFontSize: 11, labelColor: '#555' } } },
     spec: {
-      width: 380,
-      height: 130,
-      layer: [
-        { mark: { type: 'line', point: { size: 30 } } },
-        {
-          transform: [
-            { joinaggregate: [{ op: 'min', field: 'kept', as: 'least' }], groupby: ['mode', 'method'] },
-            { filter: 'datum.kept === datum.least' },
-          ],
-          mark: { type: 'text', align: 'right', dx: -6, fontSize: 9 },
-          encoding: { text: { field: 'method' } },
-        },
-      ],
+      width: 300,
+      height: 150,
+      mark: { type: 'line', point: { size: 30 } },
       encoding: {
         x: {
           field: 'kept',
@@ -158,10 +143,16 @@ async function picture(results, file) {
           title: 'bytes held, % of float32',
         },
         y: { field: 'score', type: 'quantitative', scale: { domain: [0, 1] }, title: 'mean score' },
-        color: { field: 'method', type: 'nominal', legend: null, scale: { scheme: 'category20' } },
+        color: { field: 'method', type: 'nominal', title: null, legend: { labelLimit: 300 }, scale: { range: COLORS } },
       },
     },
-    resolve: { axis: { x: 'independent' } },
+  })
+  const spec = {
+    $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
+    background: 'white',
+    data: { values },
+    vconcat: unique(values.map(({ kind }) => kind)).map(panel),
+    resolve: { scale: { color: 'independent' } },
   }
   writeFileSync(file, await new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' }).toSVG())
 }
