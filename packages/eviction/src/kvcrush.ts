@@ -1,4 +1,4 @@
-import { createRandom, defineMethod, topRows, type HeadView, type Method, type Selector } from '@kvfold/kv-core'
+import { createRandom, defineMethod, highestScores, topRows, type HeadView, type Method, type Selector } from '@kvfold/kv-core'
 import { z } from 'zod'
 import { snapkv } from './snapkv.ts'
 
@@ -47,7 +47,7 @@ function withRepresentatives(share: number, anchor: Anchor, spread: 'even' | 'st
       const open = openRows(scores[h])
       const room = rows[h] - (head.rows - open.length)
       const count = Math.max(0, Math.floor(room * share))
-      const best = topRows(scores[h], rows[h] - count)
+      const best = highestScores.select(scores[h], rows[h] - count, head)
       if (count === 0) return best
       const bits = signatures(together ? scores : [scores[h]], open)
       const from = anchorBits(anchor, bits, createRandom((head.layer * 1009 + h) * 1013 + head.seen))

@@ -61,7 +61,7 @@ describe('policy text', () => {
 describe('the registry', () => {
   it('finds methods among all that a package exports, sorted', () => {
     expect(registry.list().map(({ method, package: from }) => `${from}/${method.name}`)).toEqual(
-      ['aging', 'average', 'away', 'largest', 'mixed', 'opaque', 'packed'].map((name) => `toys/${name}`),
+      ['aging', 'average', 'away', 'largest', 'mixed', 'opaque', 'packed', 'remembers'].map((name) => `toys/${name}`),
     )
   })
 
