@@ -46,7 +46,7 @@ const foreign = methods.filter((name) => name !== 'razorattention' && name !== '
 const PARTS = {
   agnostic: () => evaluate(TASKS, 4096, 3, policies(methods, BUDGETS)),
   aware: () => evaluate(TASKS, 4096, 3, policies(methods, BUDGETS), '--question-aware'),
-  perplexity: () => evaluate('perplexity', 4096, 2, policies(methods, ['25%', '10%'])),
+  perplexity: () => evaluate('perplexity', 4096, 2, policies(methods, BUDGETS)),
   'smollm-agnostic': () => evaluate('needle', 2048, 3, policies(foreign, ['25%'], []), '-m', SMOLLM),
   'smollm-aware': () => evaluate('needle', 2048, 3, policies(foreign, ['25%'], []), '-m', SMOLLM, '--question-aware'),
   peak: () =>

@@ -32,7 +32,7 @@ export async function benchCompression(
   return policies.map((policy) => {
     const ours = median(times.get(policy)!)
     const ratio = ours / full,
-      goal = goalOf(policy)
+      goal = goalOf(policy, tokens)
     return {
       name: `prefill of ${tokens.toLocaleString('en')} tokens: ${policy.text}`,
       ours,
@@ -45,10 +45,13 @@ export async function benchCompression(
   })
 }
 
-/** A tenth on top; half for a second pass over all attention (column sums), and without limit for a second reading. */
-function goalOf({ needs, fold }: Policy): number {
+/**
+ * A tenth on top, and the share of the prompt whose queries look again; half for a second pass over all attention (column sums), and no limit
+ * for a second reading or for folding.
+ */
+function goalOf({ needs, fold }: Policy, tokens: number): number {
   if (needs.reconstruction || fold) return Infinity
-  return needs.columnSums ? 1.5 : 1.1
+  return needs.columnSums ? 1.5 : Number((1.1 + (needs.windowAttention ?? 0) / tokens).toFixed(2))
 }
 
 async function prefill({ model, kernels }: Loaded, policy: Policy | undefined, prompt: readonly number[]): Promise<number> {
