@@ -3,6 +3,7 @@
 // The page and the pictures are then written from what is there; --page writes only those.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { resultFile, writeEvictionPage } from './eviction-page.mjs'
 
 const BUDGETS = ['50%', '25%', '10%', '5%']
@@ -76,6 +77,7 @@ for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? nam
   })
   if (status !== 0) process.exit(1)
   const { rows, ...about } = JSON.parse(stdout)
+  if (about.model) about.model = basename(about.model)
   const lines = rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value)))
   writeFileSync(resultFile(name), `${JSON.stringify(about).slice(0, -1)},"rows":[\n${lines.join(',\n')}\n]}\n`)
 }
