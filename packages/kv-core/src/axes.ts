@@ -1,5 +1,6 @@
 import type { Layout } from '@kvfold/kernels'
 import type { BudgetSize } from './budget.ts'
+import type { ModelParts } from './model-parts.ts'
 import type { FoldPlan } from './plan.ts'
 import type { RopeSpec } from './rope.ts'
 
@@ -232,9 +233,19 @@ export interface FlushRule {
   values: { keep: number; step: number }
 }
 
+/** A head's place in its model. */
+export interface HeadPlace {
+  layer: number
+  head: number
+  layers: number
+  kvHeads: number
+}
+
 /** How are rows that stay stored? New rows arrive unpacked in class 0. */
 export interface Encoder {
   classes: readonly StorageClass[]
+  /** Instead of `classes`, where codecs depend on the head's place or on the model: as many, in the same order. Asked once per cache. */
+  classesOf?(place: HeadPlace, model: ModelParts): readonly StorageClass[]
   flush: FlushRule
   needs?: Needs
   /**

@@ -1,8 +1,10 @@
-import type { Codec } from './axes.ts'
+import type { Codec, StorageClass } from './axes.ts'
 import type { CacheFacts, ListFacts, Runs } from './cache-facts.ts'
 import type { CacheTensor } from './cache-header.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
-import type { Policy } from './policy.ts'
+
+/** How a head's rows are stored. */
+export type ClassesOf = (layer: number, head: number) => readonly StorageClass[]
 
 /** What a tensor of a cache file holds. */
 export type Slot = { tensor: CacheTensor } & (
@@ -13,7 +15,7 @@ export type Slot = { tensor: CacheTensor } & (
 )
 
 /** The tensors of a cache with these facts, in the file's order: layer by layer, then what methods remember, then checksums. */
-export function slotsOf(facts: CacheFacts, policy: Policy, headDim: number): Slot[] {
+export function slotsOf(facts: CacheFacts, classesOf: ClassesOf, headDim: number): Slot[] {
   const slots: Slot[] = []
   facts.heads.forEach((heads, layer) => {
     heads.forEach(({ rows, segments }, head) => {
@@ -28,7 +30,7 @@ export function slotsOf(facts: CacheFacts, policy: Policy, headDim: number): Slo
           const at = { kind: 'pages', layer, head, segment, part } as const
           const where = `${name}.segment${segment}.${part}`
           if (packed.length > 0) {
-            const codec = policy.encode!.classes[storage][part]
+            const codec = classesOf(layer, head)[storage][part]
             const bytes = packed.reduce((sum, [rows, , count]) => sum + codec.bytes(rows, headDim) * count, 0)
             slots.push({ ...at, codec, runs: packed, tensor: { name: `${where}.packed`, dtype: 'U8', shape: [bytes] } })
           }

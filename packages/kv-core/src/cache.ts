@@ -1,5 +1,6 @@
 import { createKernels, type Kernels } from '@kvfold/kernels'
 import type { Needs, Observation } from './axes.ts'
+import type { ClassesOf } from './cache-slots.ts'
 import { cacheSource, type CacheSource } from './cache-source.ts'
 import { DisposedError, ReconstructionError, ShapeError, UnsupportedPolicyError } from './errors.ts'
 import { Head } from './head.ts'
@@ -7,6 +8,7 @@ import { Layer, type Shared } from './layer.ts'
 import type { LayerCache } from './layer-cache.ts'
 import type { Ledger } from './ledger.ts'
 import { checkCacheFile, fillCache } from './load-cache.ts'
+import type { ModelParts } from './model-parts.ts'
 import { Observer } from './observe.ts'
 import { PagePool } from './page.ts'
 import { Planner } from './planner.ts'
@@ -15,6 +17,7 @@ import { SecondReading } from './reconstruction.ts'
 import { Rotary } from './rotary.ts'
 import { checkSavable, describeCache, writeCache, type CacheParts, type SaveOptions } from './save-cache.ts'
 import { checkShape, type CacheShape } from './shape.ts'
+import { storageClasses } from './storage-classes.ts'
 import { PlanTrace } from './trace.ts'
 
 export interface CacheOptions {
@@ -22,6 +25,8 @@ export interface CacheOptions {
   policy?: Policy
   /** Default: `createKernels()`, the fastest of this machine. Caches of one program should share theirs. */
   kernels?: Kernels
+  /** The model, for policies that must know more of it than its shape. Default: nothing is known. */
+  model?: ModelParts
   /** Record every applied plan in `trace`. Default false. */
   trace?: boolean
 }
@@ -42,6 +47,7 @@ export interface Recorder {
 export class KvCache {
   readonly shape: CacheShape
   readonly policy: Policy
+  private readonly model: ModelParts
   readonly trace: PlanTrace | undefined
   private readonly kernels: Kernels
   private readonly pool: PagePool
@@ -58,19 +64,20 @@ export class KvCache {
     this.shape = shape
     this.policy = options.policy ?? compose()
     this.kernels = options.kernels ?? createKernels()
-    checkPolicy(shape, this.policy)
+    this.model = options.model ?? {}
+    const classesOf = checkedClasses(shape, this.policy, this.model)
     this.pool = from?.pool ?? new PagePool(this.kernels.heap)
     this.users = from?.users ?? new Set()
     this.users.add(this)
     this.trace = options.trace ? new PlanTrace() : undefined
     this.rotary = shape.rope === 'external' ? undefined : new Rotary(shape.rope, shape.headDim, this.pool)
-    const { columns, encode, needs } = this.policy
+    const { columns, needs } = this.policy
     const ownColumns = recorder ? [...columns, ...neededColumns(recorder.needs)] : columns
     const heads = Array.from({ length: shape.layers }, (_, layer) =>
       Array.from({ length: shape.kvHeads }, (_, head) =>
         from
           ? from.layers[layer].heads[head].share()
-          : new Head(this.kernels, this.pool, shape.headDim, ownColumns, encode?.classes.length ?? 1),
+          : new Head(this.kernels, this.pool, shape.headDim, ownColumns, classesOf(layer, head)),
       ),
     )
     const all = mergeNeeds([needs, recorder?.needs])
@@ -97,9 +104,10 @@ export class KvCache {
    * FingerprintMismatchError, PolicyMismatchError, and what the constructor throws; nothing is left then.
    */
   static async load(file: CacheSource | Uint8Array, options: LoadOptions): Promise<KvCache> {
-    const { shape, policy = compose(), fingerprint } = options
+    const { shape, policy = compose(), fingerprint, model = {} } = options
     checkShape(shape)
-    const checked = await checkCacheFile(cacheSource(file), { shape, policy, fingerprint })
+    const classesOf = checkedClasses(shape, policy, model)
+    const checked = await checkCacheFile(cacheSource(file), { shape, policy, classesOf, fingerprint })
     const cache = new KvCache(shape, { ...options, policy })
     try {
       await fillCache(checked, cache.parts)
@@ -168,7 +176,8 @@ export class KvCache {
 
   /** A second cache with the same content. Pages are shared until one of the two changes them. */
   fork(): KvCache {
-    return new KvCache(this.shape, { policy: this.policy, kernels: this.kernels, trace: this.trace !== undefined }, this)
+    const { policy, kernels, model } = this
+    return new KvCache(this.shape, { policy, kernels, model, trace: this.trace !== undefined }, this)
   }
 
   /**
@@ -254,8 +263,8 @@ function codeBytes(
   return layout === 'opaque' || layout.kind === 'raw32' ? bytes : (capacity * headDim * layout.bits) / 8
 }
 
-/** A policy must fit the model before the first token, not at its thousandth. */
-function checkPolicy(shape: CacheShape, policy: Policy): void {
+/** How each head's rows are stored. A policy must fit the model before the first token, not at its thousandth. */
+function checkedClasses(shape: CacheShape, policy: Policy, model: ModelParts): ClassesOf {
   const unfit = (why: string): never => {
     throw new UnsupportedPolicyError(`${policy.text} does not fit this model. ${why}`)
   }
@@ -264,8 +273,12 @@ function checkPolicy(shape: CacheShape, policy: Policy): void {
   if (policy.select.contiguous && rope === 'external') unfit('It rotates keys anew, and this model rotates itself.')
   if (policy.select.contiguous && rope !== 'external' && rope.scaling?.type === 'dynamic')
     unfit('It rotates keys anew, and the frequencies of this model change with the length.')
-  for (const storage of policy.encode?.classes ?? []) {
-    for (const codec of [storage.keys, storage.values]) {
+  const { layers, kvHeads } = shape
+  const all = Array.from({ length: layers * kvHeads }, (_, i) =>
+    storageClasses(policy.encode, { layer: Math.floor(i / kvHeads), head: i % kvHeads, layers, kvHeads }, model),
+  )
+  for (const { keys, values } of new Set(all.flat())) {
+    for (const codec of [keys, values]) {
       try {
         codec.pageRows(shape.headDim)
       } catch (error) {
@@ -273,4 +286,5 @@ function checkPolicy(shape: CacheShape, policy: Policy): void {
       }
     }
   }
+  return (layer, head) => all[layer * kvHeads + head]
 }

@@ -1,5 +1,5 @@
 import { PAGE_ENTRY, type Kernels, type Rows } from '@kvfold/kernels'
-import type { Codec, ColumnSpec, Encoder, FlushRule } from './axes.ts'
+import type { Codec, ColumnSpec, Encoder, FlushRule, StorageClass } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { Columns } from './columns.ts'
 import type { Page, PagePool } from './page.ts'
@@ -28,18 +28,20 @@ export interface Slice {
 export class Head {
   segments: Segment[]
   columns: Columns
+  readonly classes: readonly StorageClass[]
   private readonly kernels: Kernels
   private readonly pool: PagePool
   private readonly headDim: number
 
-  constructor(kernels: Kernels, pool: PagePool, headDim: number, columns: readonly ColumnSpec[], classes: number) {
+  constructor(kernels: Kernels, pool: PagePool, headDim: number, columns: readonly ColumnSpec[], classes: readonly StorageClass[]) {
     this.kernels = kernels
     this.pool = pool
     this.headDim = headDim
+    this.classes = classes
     this.columns = new Columns(columns, (bytes) => pool.claim(bytes))
     // Class 0 comes last: that is where rows arrive.
-    this.segments = Array.from({ length: classes }, (_, i) => ({
-      storage: classes - 1 - i,
+    this.segments = classes.map((_, i) => ({
+      storage: classes.length - 1 - i,
       keys: new PageList(kernels, pool, headDim),
       values: new PageList(kernels, pool, headDim),
       logitScale: 1,
@@ -267,7 +269,7 @@ export class Head {
   /** Packs what the flush rule says; classes other than the arrivals' are packed whole. */
   pack(encoder: Encoder): void {
     for (const segment of this.segments) {
-      const { keys, values } = encoder.classes[segment.storage]
+      const { keys, values } = this.classes[segment.storage]
       const arriving = segment === this.arrivals
       packList(segment.keys, keys, arriving ? encoder.flush.keys : undefined)
       packList(segment.values, values, arriving ? encoder.flush.values : undefined)
@@ -275,7 +277,7 @@ export class Head {
   }
 
   share(): Head {
-    const copy = new Head(this.kernels, this.pool, this.headDim, [], 0)
+    const copy = new Head(this.kernels, this.pool, this.headDim, [], this.classes)
     copy.columns = this.columns.copy()
     copy.segments = this.segments.map((s) => ({ ...s, keys: s.keys.share(), values: s.values.share() }))
     return copy

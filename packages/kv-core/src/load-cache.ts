@@ -1,6 +1,6 @@
 import { shapeText, type CacheFacts } from './cache-facts.ts'
 import { readHeader, type CacheHeader } from './cache-header.ts'
-import { listProblem, rowsOf, slotsOf, type Slot } from './cache-slots.ts'
+import { listProblem, rowsOf, slotsOf, type ClassesOf, type Slot } from './cache-slots.ts'
 import { damaged, readBytes, type CacheSource } from './cache-source.ts'
 import { raw32 } from './codecs.ts'
 import { crc32 } from './crc32.ts'
@@ -16,6 +16,7 @@ import type { CacheShape } from './shape.ts'
 export interface Wanted {
   shape: CacheShape
   policy: Policy
+  classesOf: ClassesOf
   fingerprint: string
 }
 
@@ -33,7 +34,7 @@ export async function checkCacheFile(source: CacheSource, wanted: Wanted): Promi
   checkMatch(source, facts, wanted)
   const problem = factsProblem(facts, wanted, source.size)
   if (problem) throw damaged(source, problem)
-  const slots = slotsOf(facts, wanted.policy, wanted.shape.headDim)
+  const slots = slotsOf(facts, wanted.classesOf, wanted.shape.headDim)
   for (let i = 0; i < Math.max(slots.length, tensors.length); i++) {
     const expected = slots[i]?.tensor
     if (JSON.stringify(expected) !== JSON.stringify(tensors[i], ['name', 'dtype', 'shape']))
@@ -61,7 +62,7 @@ function checkMatch({ name = 'This cache file' }: CacheSource, facts: CacheFacts
 }
 
 /** What is wrong with the facts; undefined if nothing is. No size that they claim is more than what the file's tensors can hold. */
-function factsProblem(facts: CacheFacts, { shape, policy }: Wanted, size: number): string | undefined {
+function factsProblem(facts: CacheFacts, { shape, policy, classesOf }: Wanted, size: number): string | undefined {
   const { layers, kvHeads } = shape
   const { heads, planner, tokens, columns } = facts
   if (columns.join() !== policy.columns.map(({ name }) => name).join()) return `its columns are ${columns.join(', ')}`
@@ -70,11 +71,11 @@ function factsProblem(facts: CacheFacts, { shape, policy }: Wanted, size: number
     if (own.length !== layers) return 'its planner has other layers than its shape'
   if (planner.budgets.some((rows) => rows && rows.length !== kvHeads)) return 'its planner has other heads than its shape'
   let tables = 0
-  for (const { rows, room, segments } of heads.flat()) {
+  for (const [place, { rows, room, segments }] of heads.flat().entries()) {
     if (rows > tokens) return `a head of ${rows} rows, of ${tokens} tokens`
     // As much room as columns ever have: see Columns.append.
     if (room < rows || room > rows + 7 + (rows >> 4)) return `columns of ${rows} rows with room for ${room}`
-    const classes = policy.encode?.classes ?? [{ keys: raw32, values: raw32 }]
+    const classes = classesOf(Math.floor(place / kvHeads), place % kvHeads)
     if (segments.length !== classes.length) return `a head of ${segments.length} segments`
     let sum = 0
     for (const [i, { storage, codecs, keys, values }] of segments.entries()) {
@@ -153,18 +154,21 @@ function fillColumns(
 }
 
 function fillPages(
-  { segments }: Head,
-  { segment, part, codec, runs }: Extract<Slot, { kind: 'pages' }>,
+  { segments, classes }: Head,
+  { segment, part, codec: stored, runs }: Extract<Slot, { kind: 'pages' }>,
   bytes: Uint8Array,
   pool: PagePool,
   headDim: number,
 ): void {
+  const list = segments[segment]
+  // The codec of the cache at hand, by whose identity pages are told apart.
+  const codec = stored === raw32 ? raw32 : classes[list.storage][part]
   let at = 0
   for (const [rows, capacity, count] of runs) {
     for (let i = 0; i < count; i++) {
       const page = pool.page(codec, capacity, headDim)
       page.rows = rows
-      segments[segment][part].push(page)
+      list[part].push(page)
       at = writePage(pool.heap, page, headDim, bytes, at)
     }
   }

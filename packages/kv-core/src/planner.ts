@@ -209,15 +209,11 @@ export class Planner {
     const { layers, kvHeads } = this.at.shape
     const { size } = this.at.policy.budget!
     const rows =
-      'tokens' in size
-        ? size.tokens
-        : 'ratio' in size
-          ? Math.max(1, Math.floor(seen * size.ratio))
-          : this.rowsFor(size.bytes / (layers * kvHeads), seen)
+      'tokens' in size ? size.tokens : 'ratio' in size ? Math.max(1, Math.floor(seen * size.ratio)) : this.rowsFor(size.bytes, seen)
     return { rows, layers, kvHeads, seen }
   }
 
-  /** The most rows of one head that fit the bytes, packed as the policy packs them, with those that come before the next cut. */
+  /** The most rows per head that fit the bytes, packed as the policy packs them, with those that come before the next cut. */
   private rowsFor(bytes: number, seen: number): number {
     const { trigger, score } = this.at.policy
     const spare = score?.moments?.includes('decode') ? (trigger?.every ?? 1) - 1 : 0
@@ -225,21 +221,29 @@ export class Planner {
       high = seen
     while (low < high) {
       const middle = Math.ceil((low + high) / 2)
-      if (this.headBytes(middle + spare) <= bytes) low = middle
+      if (this.bytesOf(middle + spare) <= bytes) low = middle
       else high = middle - 1
     }
-    if (low === 0)
-      throw new BudgetError(`A budget of ${Math.floor(bytes)} bytes per head holds no row: give at least ${this.headBytes(1 + spare)}.`)
+    if (low === 0) throw new BudgetError(`A budget of ${bytes} bytes holds no row: give at least ${this.bytesOf(1 + spare)}.`)
     return low
   }
 
+  /** At most what all heads take with so many rows each. */
+  private bytesOf(rows: number): number {
+    const known = new Map<Head['classes'], number>()
+    return this.layers.flat().reduce((sum, { classes }) => {
+      if (!known.has(classes)) known.set(classes, this.headBytes(rows, classes))
+      return sum + known.get(classes)!
+    }, 0)
+  }
+
   /** At most what a head of so many rows takes: pages are allocated in steps of eight rows, and a cut may leave one more that is not full. */
-  private headBytes(rows: number): number {
+  private headBytes(rows: number, classes: Head['classes']): number {
     const { headDim } = this.at.shape
     const { encode, columns } = this.at.policy
     let bytes = rows * columns.length * 4
     for (const part of ['keys', 'values'] as const) {
-      const codec = encode?.classes[0][part]
+      const codec = encode && classes[0][part]
       const rule = encode?.flush[part] ?? { keep: rows, step: 1 }
       const packed = !codec || rows < rule.keep + rule.step ? 0 : Math.floor((rows - rule.keep) / rule.step) * rule.step
       bytes += raw32.bytes(roundUp(rows - packed) + STEP, headDim)

@@ -2,6 +2,7 @@ import type { Kernels } from '@kvfold/kernels'
 import type { Observation } from './axes.ts'
 import { KvCache } from './cache.ts'
 import { UnsupportedPolicyError } from './errors.ts'
+import type { ModelParts } from './model-parts.ts'
 import { mergeNeeds, type Policy } from './policy.ts'
 import type { CacheShape } from './shape.ts'
 
@@ -13,10 +14,12 @@ export class RecordedPrompt {
   /** Feed the prompt to it, in one `forward`. A full cache. */
   readonly cache: KvCache
   private readonly kernels: Kernels
+  private readonly model: ModelParts | undefined
   private readonly seen: Observation[][] = []
 
-  constructor(shape: CacheShape, policies: readonly Policy[], kernels: Kernels) {
+  constructor(shape: CacheShape, policies: readonly Policy[], kernels: Kernels, model?: ModelParts) {
     this.kernels = kernels
+    this.model = model
     const needs = mergeNeeds(policies.filter(isReplayable).map((policy) => policy.needs))
     const record = (layer: number, observations: Observation[]): void => {
       this.seen[layer] ??= observations
@@ -31,7 +34,7 @@ export class RecordedPrompt {
   async replay(policy: Policy): Promise<KvCache> {
     if (!isReplayable(policy))
       throw new UnsupportedPolicyError(`${policy.text} changes how a prompt is read: let it read the prompt itself.`)
-    const cache = new KvCache(this.cache.shape, { policy, kernels: this.kernels })
+    const cache = new KvCache(this.cache.shape, { policy, kernels: this.kernels, model: this.model })
     try {
       await cache.replay(this.cache, this.seen)
     } catch (error) {

@@ -1,6 +1,6 @@
 import { shapeText, type CacheFacts, type HeadFacts, type ListFacts, type Runs } from './cache-facts.ts'
 import { tensorBytes, writeHeader } from './cache-header.ts'
-import { slotsOf, type Slot } from './cache-slots.ts'
+import { slotsOf, type ClassesOf, type Slot } from './cache-slots.ts'
 import { crc32 } from './crc32.ts'
 import { UnfinishedPromptError } from './errors.ts'
 import type { Head } from './head.ts'
@@ -46,21 +46,25 @@ export function describeCache({ shared, layers }: CacheParts, { fingerprint, inf
     shape: shapeText(shape),
     tokens: layers[0].seen,
     columns: policy.columns.map(({ name }) => name),
-    heads: layers.map(({ heads }) => heads.map((head) => describeHead(head, shared))),
+    heads: layers.map(({ heads }) => heads.map(describeHead)),
     planner: planner.facts(),
     memory: Object.entries(planner.memory).map(([name, { length }]) => [name, length]),
     info,
   }
-  forgetLargeTables(facts, slotsOf(facts, policy, shape.headDim))
+  forgetLargeTables(facts, slotsOf(facts, classesOf(layers), shape.headDim))
   return facts
 }
 
-function describeHead(head: Head, { policy }: Shared): HeadFacts {
+function classesOf(layers: readonly Layer[]): ClassesOf {
+  return (layer, head) => layers[layer].heads[head].classes
+}
+
+function describeHead(head: Head): HeadFacts {
   return {
     rows: head.rows,
     room: head.columns.room,
     segments: head.segments.map(({ storage, logitScale, logWeight, keys, values }) => {
-      const codecs = policy.encode?.classes[storage] ?? { keys: raw32, values: raw32 }
+      const codecs = head.classes[storage]
       return {
         storage,
         codecs: [codecs.keys.name, codecs.values.name],
@@ -104,8 +108,8 @@ function forgetLargeTables(facts: CacheFacts, slots: readonly Slot[]): void {
  * since they are known only then. `parts` must not change meanwhile.
  */
 export async function* writeCache({ shared, layers }: CacheParts, facts: CacheFacts): AsyncGenerator<Uint8Array, void, undefined> {
-  const { policy, planner, shape } = shared
-  const slots = slotsOf(facts, policy, shape.headDim)
+  const { planner, shape } = shared
+  const slots = slotsOf(facts, classesOf(layers), shape.headDim)
   yield writeHeader(
     facts,
     slots.map(({ tensor }) => tensor),
