@@ -1,6 +1,7 @@
 import type { Layout } from '@kvfold/kernels'
 import type { BudgetSize } from './budget.ts'
 import type { ModelParts } from './model-parts.ts'
+import type { PageField } from './page-coding.ts'
 import type { FoldPlan } from './plan.ts'
 import type { RopeSpec } from './rope.ts'
 
@@ -213,6 +214,8 @@ export interface Codec {
    * with a layout of axis `token`, instead of the kernels' own rounding: a whole page of `count` rows in that layout.
    */
   encode?(rows: Float32Array, count: number, headDim: number, into: Uint8Array, shared: Uint8Array): void
+  /** Only for `opaque`: what the bytes of a row mean, and those that a page's rows share. A coding of cache files goes by it. Default: nobody knows. */
+  fields?(headDim: number): { row: readonly PageField[]; shared: readonly PageField[] }
   /** Only for `opaque`: any rows of a page, and what they share. */
   decode?(bytes: Uint8Array, count: number, headDim: number, into: Float32Array, shared: Uint8Array): void
 }
@@ -239,6 +242,7 @@ export interface HeadPlace {
   head: number
   layers: number
   kvHeads: number
+  headDim: number
 }
 
 /** How are rows that stay stored? New rows arrive unpacked in class 0. */

@@ -273,9 +273,9 @@ function checkedClasses(shape: CacheShape, policy: Policy, model: ModelParts): C
   if (policy.select.contiguous && rope === 'external') unfit('It rotates keys anew, and this model rotates itself.')
   if (policy.select.contiguous && rope !== 'external' && rope.scaling?.type === 'dynamic')
     unfit('It rotates keys anew, and the frequencies of this model change with the length.')
-  const { layers, kvHeads } = shape
+  const { layers, kvHeads, headDim } = shape
   const all = Array.from({ length: layers * kvHeads }, (_, i) =>
-    storageClasses(policy.encode, { layer: Math.floor(i / kvHeads), head: i % kvHeads, layers, kvHeads }, model),
+    storageClasses(policy.encode, { layer: Math.floor(i / kvHeads), head: i % kvHeads, layers, kvHeads, headDim }, model),
   )
   for (const { keys, values } of new Set(all.flat())) {
     for (const codec of [keys, values]) {
