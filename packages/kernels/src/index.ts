@@ -14,6 +14,7 @@ export {
   layoutCode,
   layoutOf,
   type LogitsTarget,
+  type Matrix,
   type Output,
   PAGE_ENTRY,
   type Queries,

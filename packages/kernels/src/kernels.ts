@@ -89,6 +89,12 @@ export interface Blocks {
   indices: number
 }
 
+/** A matrix in the heap, or some columns of one: `stride` float32 from row to row. */
+export interface Matrix {
+  address: number
+  stride: number
+}
+
 /** Bytes of a softmax state. */
 export function softmaxStateBytes(queries: { group: number; count: number; headDim: number }): number {
   return queries.group * queries.count * (queries.headDim + 2) * 4
@@ -156,6 +162,8 @@ export interface Kernels {
    * diagonal included, is to be read.
    */
   gram(from: number, count: number, width: number, into: number): void
+  /** Adds to `into` `[rows][columns]` the product of `a` `[rows][inner]`, whose rows lie without gaps, and `b` `[inner][columns]`. */
+  matmul(a: number, b: Matrix, into: Matrix, rows: number, inner: number, columns: number): void
 
   /** Rotates (rotate-half) `count` vectors of `headDim`: channel i pairs with i + headDim/2. cos and sin are `[count][headDim/2]`. `into` may equal `from`. */
   rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void

@@ -185,6 +185,32 @@ describe('wasm kernels agree with the reference', () => {
     )
   })
 
+  it('matmul', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(9),
+        fc.nat(70),
+        fc.integer({ min: 1, max: 9 }),
+        fc.nat(5),
+        fc.boolean(),
+        fc.integer(),
+        (rows, inner, fours, gap, odd, seed) => {
+          const columns = fours * 4 + (odd ? 1 : 0)
+          const a = put(heap, numbers(rows * inner, seed))
+          const b = put(heap, numbers(inner * (columns + gap), seed + 1))
+          const stride = columns + gap
+          const [x, y] = both(Math.max(1, rows) * stride * 4, (kernels, at) => {
+            // What is there is added to, what lies between the rows stays.
+            heap.f32.fill(0.5, at >> 2, (at >> 2) + rows * stride)
+            kernels.matmul(a, { address: b, stride }, { address: at, stride }, rows, inner, columns)
+          })
+          expect(relativeError(x, y)).toBeLessThan(1e-5)
+          for (let i = 0; i < rows * stride; i++) if (i % stride >= columns) expect(y[i]).toBe(0.5)
+        },
+      ),
+    )
+  })
+
   it('quantize gives the same bytes, dequantize the same numbers', () => {
     fc.assert(
       fc.property(headDims, layouts, fc.integer({ min: 1, max: 16 }), fc.nat(9), fc.integer(), (headDim, layout, rows, spare, seed) => {

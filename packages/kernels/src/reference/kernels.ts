@@ -10,6 +10,7 @@ import { gather } from './gather.ts'
 import { gram } from './gram.ts'
 import { isFinite } from './is-finite.ts'
 import { logits } from './logits.ts'
+import { matmul } from './matmul.ts'
 import { prefill } from './prefill.ts'
 import { probabilities } from './probabilities.ts'
 import { quantize } from './quantize.ts'
@@ -33,6 +34,7 @@ export function referenceKernels(heap: Heap = ownHeap()): Kernels {
     columnMaxima: (...args) => columnMaxima(heap, ...args),
     softmax: (...args) => softmax(heap, ...args),
     gram: (...args) => gram(heap, ...args),
+    matmul: (...args) => matmul(heap, ...args),
     rope: (...args) => rope(heap, ...args),
     gather: (...args) => gather(heap, ...args),
     quantize: (...args) => quantize(heap, ...args),

@@ -156,6 +156,10 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       if (width % 4 === 0) wasm.gram(from, count, width, into)
       else reference.gram(from, count, width, into)
     },
+    matmul(a, b, into, rows, inner, columns) {
+      if (columns % 4 === 0) wasm.matmul(a, rows, inner, b.address, b.stride, columns, into.address, into.stride)
+      else reference.matmul(a, b, into, rows, inner, columns)
+    },
     rope(from, into, count, headDim, cos, sin) {
       if (headDim % 8 === 0) wasm.rope(from, into, count, headDim, cos, sin)
       else reference.rope(from, into, count, headDim, cos, sin)
