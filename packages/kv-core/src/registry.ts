@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import type { Axis } from './axes.ts'
 import { PolicySyntaxError } from './errors.ts'
-import type { Method, Preset } from './method.ts'
+import type { Method, Paper, Preset } from './method.ts'
 import { parsePolicyText } from './parse-policy.ts'
 import { compose, type Policy } from './policy.ts'
 
@@ -11,6 +12,17 @@ export interface ParamInfo {
   default: unknown
   /** JSON schema of what may be given. */
   schema: Record<string, unknown>
+}
+
+/** A method as lists in JSON show it. */
+export interface MethodInfo {
+  name: string
+  /** The package that it comes from. */
+  package: string
+  axes: readonly Axis[]
+  paper: Paper | null
+  summary: string
+  params: ParamInfo[]
 }
 
 export interface RegisteredMethod {
@@ -73,4 +85,10 @@ export function describeParams(method: Method): ParamInfo[] {
     const { description = '', default: value, ...schema } = property
     return { name, description: String(description), default: value, schema }
   })
+}
+
+/** A method with its parameters, for lists in JSON. */
+export function describeMethod({ method, package: from }: RegisteredMethod): MethodInfo {
+  const { name, axes, paper, summary } = method
+  return { name, package: from, axes, paper: paper ?? null, summary, params: describeParams(method) }
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import pc from 'picocolors'
-import { describeParams, type RegisteredMethod } from '@kvfold/kv-core'
+import { describeMethod, describeParams, type RegisteredMethod } from '@kvfold/kv-core'
 import { registry } from '../registry.ts'
 import { table } from '../terminal/table.ts'
 
@@ -14,14 +14,9 @@ export function methodsCommand(program: Command): void {
     .addHelpText('after', '\nExamples:\n  kvfold methods\n  kvfold methods snapkv')
     .action((name: string | undefined, { json }: { json?: boolean }) => {
       const found = name ? registry.list().filter(({ method }) => method === registry.get(name)) : registry.list()
-      if (json) console.log(JSON.stringify(found.map(info)))
+      if (json) console.log(JSON.stringify(found.map(describeMethod)))
       else console.log(name ? found.map(describe).join('\n') : overview(found))
     })
-}
-
-function info({ method, package: from }: RegisteredMethod): object {
-  const { name, axes, paper, summary } = method
-  return { name, package: from, axes, paper: paper ?? null, summary, params: describeParams(method) }
 }
 
 function overview(methods: readonly RegisteredMethod[]): string {
