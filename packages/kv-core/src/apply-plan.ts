@@ -34,16 +34,15 @@ export async function applyPlan(head: Head, plan: HeadPlan, headDim: number): Pr
 
 function foldPart(head: Head, part: 'keys' | 'values', { from, into }: FoldPlan, weights: Float32Array, headDim: number): void {
   const sums = new Map<number, Float64Array>()
-  const rows = head.segments.map((segment) => segment[part].read())
+  const rows = head.read(part)
   const starts: number[] = []
   head.segments.reduce((start, segment, i) => (starts[i] = start) + segment[part].rows, 0)
   const segmentOf = (row: number): number => starts.findLastIndex((start) => row >= start)
   for (let i = 0; i < from.length; i++) {
-    const s = segmentOf(from[i])
-    const source = (from[i] - starts[s]) * headDim
+    const source = from[i] * headDim
     let sum = sums.get(into[i])
     if (!sum) sums.set(into[i], (sum = new Float64Array(headDim)))
-    for (let d = 0; d < headDim; d++) sum[d] += weights[i] * rows[s][source + d]
+    for (let d = 0; d < headDim; d++) sum[d] += weights[i] * rows[source + d]
   }
   for (const [row, sum] of sums) {
     const s = segmentOf(row)

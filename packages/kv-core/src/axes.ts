@@ -203,6 +203,8 @@ export interface Codec {
   readonly name: string
   /** What the kernels read without decoding, or `opaque`: decoded block by block into scratch. */
   readonly layout: Layout | 'opaque'
+  /** Of keys that it wants before they are rotated; those that it decodes are rotated again for their positions. Only for `opaque`. Default false. */
+  readonly unrotated?: boolean
   /** Rows of a full page; a packed page is written once. At most 64. */
   pageRows(headDim: number): number
   /** Bytes of a page with room for `rows` rows: as many for each, and what they share. */

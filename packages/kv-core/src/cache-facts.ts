@@ -53,6 +53,8 @@ export interface CacheFacts {
   memory: [string, number][]
   /** What the writer says about the file. */
   info: Record<string, string>
+  /** How some packed pages are coded, and their bytes before. */
+  coding?: { name: string; bytes: number }
 }
 
 const count = z.number().int().min(0)
@@ -78,13 +80,14 @@ const planner: z.ZodType<PlannerFacts> = z.strictObject({
 })
 
 /** Facts that are JSON, each a text of the file's metadata. */
-export const FACTS: { [Name in Exclude<keyof CacheFacts, 'policy' | 'fingerprint' | 'shape'>]: z.ZodType<CacheFacts[Name]> } = {
+export const FACTS: { [Name in Exclude<keyof CacheFacts, 'policy' | 'fingerprint' | 'shape'>]-?: z.ZodType<CacheFacts[Name]> } = {
   tokens: count,
   columns: z.array(z.string()),
   heads: z.array(z.array(head)),
   planner,
   memory: z.array(z.tuple([z.string(), count])),
   info: z.record(z.string(), z.string()),
+  coding: z.strictObject({ name: z.string(), bytes: count }).optional(),
 }
 
 /** JSON that keeps every number as it is. */

@@ -108,6 +108,7 @@ function readFacts(metadata: unknown, fail: Fail): CacheFacts {
   if (text('version') !== VERSION) fail(`its version is ${text('version')}, and this program reads ${VERSION}`)
   const facts: Record<string, unknown> = { policy: text('policy'), fingerprint: text('fingerprint'), shape: text('shape') }
   for (const [name, schema] of Object.entries(FACTS)) {
+    if (!Object.hasOwn(texts, name) && schema.safeParse(undefined).success) continue
     let value: unknown
     try {
       value = JSON.parse(text(name))

@@ -1,7 +1,8 @@
 import type { Codec, StorageClass } from './axes.ts'
 import type { CacheFacts, ListFacts, Runs } from './cache-facts.ts'
-import type { CacheTensor } from './cache-header.ts'
+import { tensorBytes, type CacheTensor } from './cache-header.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
+import { pageRun, type PageRun } from './page-coding.ts'
 
 /** How a head's rows are stored. */
 export type ClassesOf = (layer: number, head: number) => readonly StorageClass[]
@@ -9,13 +10,30 @@ export type ClassesOf = (layer: number, head: number) => readonly StorageClass[]
 /** What a tensor of a cache file holds. */
 export type Slot = { tensor: CacheTensor } & (
   | { kind: 'columns'; layer: number; head: number }
-  | { kind: 'pages'; layer: number; head: number; segment: number; part: 'keys' | 'values'; codec: Codec; runs: Runs }
+  | PageSlot
   | { kind: 'memory'; name: string }
   | { kind: 'sums' }
 )
 
-/** The tensors of a cache with these facts, in the file's order: layer by layer, then what methods remember, then checksums. */
-export function slotsOf(facts: CacheFacts, classesOf: ClassesOf, headDim: number): Slot[] {
+/** Pages of one list, packed or not. */
+export interface PageSlot {
+  kind: 'pages'
+  layer: number
+  head: number
+  segment: number
+  part: 'keys' | 'values'
+  codec: Codec
+  runs: Runs
+  /** Of the pages, which is more than the tensor's if they are coded. */
+  bytes: number
+  coded: boolean
+}
+
+/**
+ * The tensors of a cache with these facts, in the file's order: layer by layer, then what methods remember, then checksums.
+ * `coded`: the sizes of those that are coded, by name.
+ */
+export function slotsOf(facts: CacheFacts, classesOf: ClassesOf, headDim: number, coded: ReadonlyMap<string, number> = new Map()): Slot[] {
   const slots: Slot[] = []
   facts.heads.forEach((heads, layer) => {
     heads.forEach(({ rows, segments }, head) => {
@@ -32,10 +50,14 @@ export function slotsOf(facts: CacheFacts, classesOf: ClassesOf, headDim: number
           if (packed.length > 0) {
             const codec = classesOf(layer, head)[storage][part]
             const bytes = packed.reduce((sum, [rows, , count]) => sum + codec.bytes(rows, headDim) * count, 0)
-            slots.push({ ...at, codec, runs: packed, tensor: { name: `${where}.packed`, dtype: 'U8', shape: [bytes] } })
+            const size = coded.get(`${where}.coded`)
+            const tensor: CacheTensor = { name: `${where}.${size === undefined ? 'packed' : 'coded'}`, dtype: 'U8', shape: [size ?? bytes] }
+            slots.push({ ...at, codec, runs: packed, bytes, coded: size !== undefined, tensor })
           }
-          if (raw.length > 0)
-            slots.push({ ...at, codec: raw32, runs: raw, tensor: { name: `${where}.raw`, dtype: 'F32', shape: [rowsOf(raw), headDim] } })
+          if (raw.length > 0) {
+            const tensor: CacheTensor = { name: `${where}.raw`, dtype: 'F32', shape: [rowsOf(raw), headDim] }
+            slots.push({ ...at, codec: raw32, runs: raw, bytes: tensorBytes(tensor), coded: false, tensor })
+          }
         }
       })
     })
@@ -46,6 +68,17 @@ export function slotsOf(facts: CacheFacts, classesOf: ClassesOf, headDim: number
   // One for each tensor, and one for these.
   slots.push({ kind: 'sums', tensor: { name: 'checksums', dtype: 'U32', shape: [slots.length + 1] } })
   return slots
+}
+
+/** Bytes of what is coded, before it was. */
+export function plainBytes(slots: readonly Slot[]): number {
+  return slots.reduce((sum, slot) => sum + (slot.kind === 'pages' && slot.coded ? slot.bytes : 0), 0)
+}
+
+/** How the pages of a list follow each other in its tensor. */
+export function slotPages({ codec, runs }: PageSlot, headDim: number): PageRun {
+  const rows = runs.flatMap(([rows, , count]) => Array.from({ length: count }, () => rows))
+  return pageRun(codec, headDim, rows)
 }
 
 /** Rows of runs of pages. */

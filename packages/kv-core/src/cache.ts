@@ -11,12 +11,14 @@ import { checkCacheFile, fillCache } from './load-cache.ts'
 import type { ModelParts } from './model-parts.ts'
 import { Observer } from './observe.ts'
 import { PagePool } from './page.ts'
+import type { PageCoding } from './page-coding.ts'
 import { Planner } from './planner.ts'
 import { compose, mergeNeeds, neededColumns, type Policy } from './policy.ts'
 import { SecondReading } from './reconstruction.ts'
 import { Rotary } from './rotary.ts'
-import { checkSavable, describeCache, writeCache, type CacheParts, type SaveOptions } from './save-cache.ts'
+import { checkSavable, describeCache, writeCache, type SaveOptions } from './save-cache.ts'
 import { checkShape, type CacheShape } from './shape.ts'
+import type { CacheParts } from './slot-bytes.ts'
 import { storageClasses } from './storage-classes.ts'
 import { PlanTrace } from './trace.ts'
 
@@ -35,6 +37,8 @@ export interface LoadOptions extends CacheOptions {
   shape: CacheShape
   /** Of the model that is to go on: it must be the one that read the tokens. */
   fingerprint: string
+  /** Those that the file may have its pages in. Default: none. */
+  codings?: readonly PageCoding[]
 }
 
 /** What a recording of a prompt wants to see beyond the policy, and where it goes. */
@@ -73,26 +77,26 @@ export class KvCache {
     this.rotary = shape.rope === 'external' ? undefined : new Rotary(shape.rope, shape.headDim, this.pool)
     const { columns, needs } = this.policy
     const ownColumns = recorder ? [...columns, ...neededColumns(recorder.needs)] : columns
+    const { kernels, pool, rotary, policy } = this
+    const at = { kernels, pool, rotary, headDim: shape.headDim }
     const heads = Array.from({ length: shape.layers }, (_, layer) =>
       Array.from({ length: shape.kvHeads }, (_, head) =>
-        from
-          ? from.layers[layer].heads[head].share()
-          : new Head(this.kernels, this.pool, shape.headDim, ownColumns, classesOf(layer, head)),
+        from ? from.layers[layer].heads[head].share() : new Head(at, ownColumns, classesOf(layer, head)),
       ),
     )
     const all = mergeNeeds([needs, recorder?.needs])
-    this.planner = new Planner({ shape, policy: this.policy, pool: this.pool, kernels: this.kernels, rotary: this.rotary }, heads, {
+    this.planner = new Planner({ shape, policy, pool, kernels, rotary }, heads, {
       trace: this.trace,
       from: from?.planner,
     })
     this.shared = {
       shape,
-      kernels: this.kernels,
-      pool: this.pool,
-      policy: this.policy,
+      kernels,
+      pool,
+      policy,
       needs: all,
-      rotary: this.rotary,
-      observer: new Observer(this.kernels, this.pool, all),
+      rotary,
+      observer: new Observer(kernels, pool, all),
       planner: this.planner,
       record: recorder && ((layer, observations) => recorder.record(layer, observations)),
     }
@@ -101,13 +105,13 @@ export class KvCache {
 
   /**
    * The cache of a file that `save` wrote, as it was, but for pages that were on a tier: all start in memory. Throws CacheFormatError,
-   * FingerprintMismatchError, PolicyMismatchError, and what the constructor throws; nothing is left then.
+   * FingerprintMismatchError, PolicyMismatchError, MissingCodingError, and what the constructor throws; nothing is left then.
    */
   static async load(file: CacheSource | Uint8Array, options: LoadOptions): Promise<KvCache> {
-    const { shape, policy = compose(), fingerprint, model = {} } = options
+    const { shape, policy = compose(), fingerprint, model = {}, codings = [] } = options
     checkShape(shape)
     const classesOf = checkedClasses(shape, policy, model)
-    const checked = await checkCacheFile(cacheSource(file), { shape, policy, classesOf, fingerprint })
+    const checked = await checkCacheFile(cacheSource(file), { shape, policy, classesOf, fingerprint, codings })
     const cache = new KvCache(shape, { ...options, policy })
     try {
       await fillCache(checked, cache.parts)
@@ -191,7 +195,7 @@ export class KvCache {
     // A fork shares pages, and whoever changes one that is shared takes a copy.
     const still = this.fork()
     try {
-      yield* writeCache(still.parts, facts)
+      yield* writeCache(still.parts, facts, options.coding)
     } finally {
       await still.dispose()
     }
@@ -279,6 +283,9 @@ function checkedClasses(shape: CacheShape, policy: Policy, model: ModelParts): C
   )
   for (const { keys, values } of new Set(all.flat())) {
     for (const codec of [keys, values]) {
+      if (codec.unrotated && rope === 'external') unfit('It packs keys before they are rotated, and this model rotates itself.')
+      if (codec.unrotated && rope !== 'external' && rope.scaling?.type === 'dynamic')
+        unfit('It rotates keys when they are read, and the frequencies of this model change with the length.')
       try {
         codec.pageRows(shape.headDim)
       } catch (error) {

@@ -99,6 +99,13 @@ export class PolicyMismatchError extends KvFoldError {
   }
 }
 
+/** A cache file whose pages are coded in a way that its reader was not given. Names the coding. */
+export class MissingCodingError extends KvFoldError {
+  constructor(message: string) {
+    super('MISSING_CODING', message)
+  }
+}
+
 /** A cache that cannot be saved yet: it is in the middle of a prompt. */
 export class UnfinishedPromptError extends KvFoldError {
   constructor(message: string) {

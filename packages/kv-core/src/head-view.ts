@@ -35,13 +35,7 @@ export function headView({ head, layer, index, shape, seen, needs, kernels, pool
   const rowsOf = (part: 'keys' | 'values'): Float32Array => {
     if (!needs[part]) throw new TypeError(`This method reads ${part} without declaring it: add { ${part}: true } to its needs.`)
     if (ahead[part]) return ahead[part].slice()
-    const out = new Float32Array(head.rows * headDim)
-    let at = 0
-    for (const segment of head.segments) {
-      out.set(segment[part].read(), at)
-      at += segment[part].rows * headDim
-    }
-    return out
+    return head.read(part)
   }
   /** Any queries' logits over all rows, or their softmax: [count][rows]. */
   const look = (queries: Float32Array, count: number, softmax: boolean): Float32Array => {

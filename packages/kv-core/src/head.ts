@@ -1,9 +1,10 @@
 import { PAGE_ENTRY, type Kernels, type Rows } from '@kvfold/kernels'
-import type { Codec, ColumnSpec, Encoder, FlushRule, StorageClass } from './axes.ts'
+import type { ColumnSpec, Encoder, FlushRule, StorageClass } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { Columns } from './columns.ts'
 import type { Page, PagePool } from './page.ts'
 import { PageList, writeTable } from './page-list.ts'
+import type { Rotary } from './rotary.ts'
 
 /** Rows of slices in which segments are decoded that the kernels cannot read where they lie. */
 const SLICE = 512
@@ -32,11 +33,18 @@ export class Head {
   private readonly kernels: Kernels
   private readonly pool: PagePool
   private readonly headDim: number
+  private readonly rotary: Rotary | undefined
 
-  constructor(kernels: Kernels, pool: PagePool, headDim: number, columns: readonly ColumnSpec[], classes: readonly StorageClass[]) {
+  constructor(
+    at: { kernels: Kernels; pool: PagePool; headDim: number; rotary: Rotary | undefined },
+    columns: readonly ColumnSpec[],
+    classes: readonly StorageClass[],
+  ) {
+    const { kernels, pool, headDim, rotary } = at
     this.kernels = kernels
     this.pool = pool
     this.headDim = headDim
+    this.rotary = rotary
     this.classes = classes
     this.columns = new Columns(columns, (bytes) => pool.claim(bytes))
     // Class 0 comes last: that is where rows arrive.
@@ -122,6 +130,7 @@ export class Head {
         for (let first = 0; first < history; first += SLICE) {
           const count = Math.min(SLICE, history - first)
           await keys.load(first, count, scratch)
+          this.rotate(segment, first, count, scratch, start + first)
           await values.load(first, count, scratch + bytes)
           show(first, count, -1, stagedPages(scratch, count, headDim), stagedPages(scratch + bytes, count, headDim))
         }
@@ -179,13 +188,42 @@ export class Head {
     try {
       let start = 0
       for (const segment of this.segments) {
-        await segment[part].load(0, segment[part].rows, scratch + start * headDim * 4)
+        const at = scratch + start * headDim * 4
+        await segment[part].load(0, segment[part].rows, at)
+        if (part === 'keys') this.rotate(segment, 0, segment.keys.rows, at, start)
         start += segment[part].rows
       }
       return kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
     } finally {
       pool.free(scratch, bytes)
     }
+  }
+
+  /** What `load` gives, of pages that are all in memory. */
+  read(part: 'keys' | 'values'): Float32Array {
+    const { headDim, pool, kernels, rows } = this
+    const bytes = rows * headDim * 4
+    const scratch = pool.malloc(bytes)
+    let start = 0
+    for (const segment of this.segments) {
+      const at = scratch + start * headDim * 4
+      kernels.heap.f32.set(segment[part].read(), at >> 2)
+      if (part === 'keys') this.rotate(segment, 0, segment.keys.rows, at, start)
+      start += segment[part].rows
+    }
+    const out = kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
+    pool.free(scratch, bytes)
+    return out
+  }
+
+  /**
+   * Rotates keys that were just decoded to `address`, those of a segment's rows `first .. first+count`, if its codec keeps them unrotated.
+   * `row`: the first one's number in the head.
+   */
+  private rotate({ storage, keys }: Segment, first: number, count: number, address: number, row: number): void {
+    const packed = Math.min(count, keys.packed - first)
+    if (!this.classes[storage].keys.unrotated || packed <= 0) return
+    this.rotary!.turnRows(this.kernels, address, this.columns.get('position').subarray(row, row + packed), false)
   }
 
   /** Drops all rows but `keep` (ascending). */
@@ -239,6 +277,7 @@ export class Head {
       await this.move(
         moved.map((row) => row - first),
         segment,
+        first,
       )
       order.push(...moved)
       start = end
@@ -253,13 +292,15 @@ export class Head {
     this.columns.reorder(Uint32Array.from(order))
   }
 
-  private async move(rows: number[], segment: Segment): Promise<void> {
+  /** `first`: the number that the first arrival had in the head before any moved. */
+  private async move(rows: number[], segment: Segment, first: number): Promise<void> {
     const { headDim, pool, kernels } = this
     const bytes = headDim * 4
     const scratch = pool.malloc(bytes)
     for (const row of rows) {
       for (const part of ['keys', 'values'] as const) {
         await this.arrivals[part].load(row, 1, scratch)
+        if (part === 'keys') this.rotate(this.arrivals, row, 1, scratch, first + row)
         segment[part].append(1, (_, __, address) => kernels.heap.u8.copyWithin(address, scratch, scratch + bytes))
       }
     }
@@ -268,16 +309,24 @@ export class Head {
 
   /** Packs what the flush rule says; classes other than the arrivals' are packed whole. */
   pack(encoder: Encoder): void {
+    const positions = this.columns.get('position')
+    let start = 0
     for (const segment of this.segments) {
       const { keys, values } = this.classes[segment.storage]
-      const arriving = segment === this.arrivals
-      packList(segment.keys, keys, arriving ? encoder.flush.keys : undefined)
-      packList(segment.values, values, arriving ? encoder.flush.values : undefined)
+      const flush = segment === this.arrivals ? encoder.flush : undefined
+      const first = start + segment.keys.packed
+      const count = dueRows(segment.keys, flush?.keys)
+      const unrotate = (address: number): void =>
+        this.rotary!.turnRows(this.kernels, address, positions.subarray(first, first + count), true)
+      segment.keys.pack(count, keys, keys.unrotated ? unrotate : undefined)
+      segment.values.pack(dueRows(segment.values, flush?.values), values)
+      start += segment.keys.rows
     }
   }
 
   share(): Head {
-    const copy = new Head(this.kernels, this.pool, this.headDim, [], this.classes)
+    const { kernels, pool, headDim, rotary, classes } = this
+    const copy = new Head({ kernels, pool, headDim, rotary }, [], classes)
     copy.columns = this.columns.copy()
     copy.segments = this.segments.map((s) => ({ ...s, keys: s.keys.share(), values: s.values.share() }))
     return copy
@@ -289,12 +338,12 @@ export class Head {
   }
 }
 
-function packList(list: PageList, codec: Codec, rule: FlushRule['keys'] | undefined): void {
-  const unpacked = list.rows - list.packed
-  if (codec === raw32 || unpacked === 0) return
-  if (!rule) return list.pack(unpacked, codec)
+/** Rows that are to be packed now: as the rule says, or all. */
+function dueRows({ rows, packed }: PageList, rule: FlushRule['keys'] | undefined): number {
+  const unpacked = rows - packed
+  if (!rule) return unpacked
   const { keep, step } = rule
-  if (unpacked >= keep + step) list.pack(Math.floor((unpacked - keep) / step) * step, codec)
+  return unpacked < keep + step ? 0 : Math.floor((unpacked - keep) / step) * step
 }
 
 /** True if some but not all rows of the page are kept. */

@@ -15,7 +15,9 @@ export interface CacheFileInfo {
   rows: number
   /** Of the whole file. */
   bytes: number
-  /** Of each part. `memory`: what methods remember. */
+  /** How packed pages are coded, their bytes so, and their bytes before. */
+  coding?: { name: string; bytes: number; plainBytes: number }
+  /** Of each part. `packed`: as they are coded. `memory`: what methods remember. */
   parts: Record<'header' | 'packed' | 'raw' | 'columns' | 'memory' | 'checksums', number>
 }
 
@@ -27,13 +29,16 @@ export async function inspectCache(file: CacheSource | Uint8Array, options: { he
   const header = await readHeader(source)
   const { facts, tensors, bytes } = header
   const parts = { header: bytes, packed: 0, raw: 0, columns: 0, memory: 0, checksums: 0 }
+  let coded = 0
   const sums = options.header ? undefined : await readSums(source, header)
   for (const [i, { name, start, end }] of tensors.entries()) {
-    const part = name.split('.').at(-1)!.replace(/\d+$/, '')
+    const part = name.split('.').at(-1)!.replace(/\d+$/, '').replace('coded', 'packed')
     if (Object.hasOwn(parts, part)) parts[part as keyof typeof parts] += end - start
+    if (name.endsWith('.coded')) coded += end - start
     if (sums && part !== 'checksums') await readTensor(source, header, sums, i)
   }
   const { policy, fingerprint, info, tokens, heads } = facts
   const rows = heads.flat().reduce((sum, head) => sum + head.rows, 0)
-  return { policy, fingerprint, info, tokens, layers: heads.length, rows, bytes: source.size, parts }
+  const coding = facts.coding && { name: facts.coding.name, bytes: coded, plainBytes: facts.coding.bytes }
+  return { policy, fingerprint, info, tokens, layers: heads.length, rows, bytes: source.size, ...(coding && { coding }), parts }
 }

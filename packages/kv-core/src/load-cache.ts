@@ -1,16 +1,17 @@
 import { shapeText, type CacheFacts } from './cache-facts.ts'
 import { readHeader, type CacheHeader } from './cache-header.ts'
-import { listProblem, rowsOf, slotsOf, type ClassesOf, type Slot } from './cache-slots.ts'
+import { listProblem, plainBytes, rowsOf, slotPages, slotsOf, type ClassesOf, type PageSlot, type Slot } from './cache-slots.ts'
 import { damaged, readBytes, type CacheSource } from './cache-source.ts'
 import { raw32 } from './codecs.ts'
 import { crc32 } from './crc32.ts'
-import { FingerprintMismatchError, PolicyMismatchError } from './errors.ts'
+import { FingerprintMismatchError, MissingCodingError, PolicyMismatchError } from './errors.ts'
 import type { Head } from './head.ts'
 import type { PagePool } from './page.ts'
 import { writePage } from './page-bytes.ts'
+import type { PageCoding } from './page-coding.ts'
 import type { Policy } from './policy.ts'
-import type { CacheParts } from './save-cache.ts'
 import type { CacheShape } from './shape.ts'
+import type { CacheParts } from './slot-bytes.ts'
 
 /** What a file must be of. */
 export interface Wanted {
@@ -18,6 +19,7 @@ export interface Wanted {
   policy: Policy
   classesOf: ClassesOf
   fingerprint: string
+  codings: readonly PageCoding[]
 }
 
 /** A file whose header is sound and fits what is wanted, before anything is made of it. */
@@ -25,16 +27,21 @@ export interface CheckedFile {
   source: CacheSource
   header: CacheHeader
   slots: Slot[]
+  /** Of the pages that are coded. */
+  coding: PageCoding | undefined
 }
 
-/** Throws CacheFormatError, FingerprintMismatchError, PolicyMismatchError. */
+/** Throws CacheFormatError, FingerprintMismatchError, PolicyMismatchError, MissingCodingError. */
 export async function checkCacheFile(source: CacheSource, wanted: Wanted): Promise<CheckedFile> {
   const header = await readHeader(source)
   const { facts, tensors } = header
   checkMatch(source, facts, wanted)
   const problem = factsProblem(facts, wanted, source.size)
   if (problem) throw damaged(source, problem)
-  const slots = slotsOf(facts, wanted.classesOf, wanted.shape.headDim)
+  const sizes = new Map(
+    tensors.filter(({ name }) => facts.coding && name.endsWith('.coded')).map(({ name, start, end }) => [name, end - start]),
+  )
+  const slots = slotsOf(facts, wanted.classesOf, wanted.shape.headDim, sizes)
   for (let i = 0; i < Math.max(slots.length, tensors.length); i++) {
     const expected = slots[i]?.tensor
     if (JSON.stringify(expected) !== JSON.stringify(tensors[i], ['name', 'dtype', 'shape']))
@@ -43,10 +50,13 @@ export async function checkCacheFile(source: CacheSource, wanted: Wanted): Promi
         `tensor ${i} is ${tensors[i]?.name ?? 'missing'}, where ${expected?.name ?? 'none'} was expected in another size`,
       )
   }
-  return { source, header, slots }
+  // Rows are no more than their columns, which are never coded, so whatever is decoded is some multiple of the file.
+  if (plainBytes(slots) !== (facts.coding?.bytes ?? 0))
+    throw damaged(source, `${facts.coding?.bytes} bytes are coded, of ${plainBytes(slots)}`)
+  return { source, header, slots, coding: wanted.codings.find(({ name }) => name === facts.coding?.name) }
 }
 
-function checkMatch({ name = 'This cache file' }: CacheSource, facts: CacheFacts, { shape, policy, fingerprint }: Wanted): void {
+function checkMatch({ name = 'This cache file' }: CacheSource, facts: CacheFacts, { shape, policy, fingerprint, codings }: Wanted): void {
   if (facts.fingerprint !== fingerprint)
     throw new FingerprintMismatchError(
       `${name} was saved with the model ${facts.fingerprint}, and this one is ${fingerprint}: load it with the model that read its tokens.`,
@@ -58,6 +68,10 @@ function checkMatch({ name = 'This cache file' }: CacheSource, facts: CacheFacts
   if (facts.policy !== policy.text)
     throw new PolicyMismatchError(
       `${name} was saved under the policy ${facts.policy}, and this one is ${policy.text}: load it under its own.`,
+    )
+  if (facts.coding && !codings.some((coding) => coding.name === facts.coding?.name))
+    throw new MissingCodingError(
+      `${name} has pages in the coding ${facts.coding.name}, and ${codings.map((coding) => coding.name).join(', ') || 'none'} is at hand: give it to KvCache.load, in \`codings\`.`,
     )
 }
 
@@ -95,7 +109,7 @@ function factsProblem(facts: CacheFacts, { shape, policy, classesOf }: Wanted, s
 }
 
 /** Fills a fresh cache from a file, tensor by tensor. Throws CacheFormatError: the cache is then worth nothing. */
-export async function fillCache({ source, header, slots }: CheckedFile, { shared, layers }: CacheParts): Promise<void> {
+export async function fillCache({ source, header, slots, coding }: CheckedFile, { shared, layers }: CacheParts): Promise<void> {
   const { facts } = header
   const { planner, pool, shape } = shared
   const sums = await readSums(source, header)
@@ -104,7 +118,10 @@ export async function fillCache({ source, header, slots }: CheckedFile, { shared
     const bytes = await readTensor(source, header, sums, i)
     if (slot.kind === 'memory') planner.memory[slot.name] = floats(bytes)
     else if (slot.kind === 'columns') fillColumns(layers[slot.layer].heads[slot.head], facts, slot, floats(bytes))
-    else fillPages(layers[slot.layer].heads[slot.head], slot, bytes, pool, shape.headDim)
+    else {
+      const plain = slot.coded ? decoded(source, slot, bytes, coding!, shape.headDim) : bytes
+      fillPages(layers[slot.layer].heads[slot.head], slot, plain, pool, shape.headDim)
+    }
   }
   for (const [layer, own] of layers.entries()) {
     own.seen = facts.tokens
@@ -138,6 +155,16 @@ export async function readTensor(source: CacheSource, { tensors }: CacheHeader, 
   return bytes
 }
 
+function decoded(source: CacheSource, slot: PageSlot, bytes: Uint8Array, coding: PageCoding, headDim: number): Uint8Array {
+  const plain = new Uint8Array(slot.bytes)
+  try {
+    coding.decode(bytes, slotPages(slot, headDim), plain)
+  } catch (cause) {
+    throw damaged(source, (cause as Error).message, cause)
+  }
+  return plain
+}
+
 function floats(bytes: Uint8Array): Float32Array {
   return new Float32Array(new Uint8Array(bytes).buffer)
 }
@@ -155,7 +182,7 @@ function fillColumns(
 
 function fillPages(
   { segments, classes }: Head,
-  { segment, part, codec: stored, runs }: Extract<Slot, { kind: 'pages' }>,
+  { segment, part, codec: stored, runs }: PageSlot,
   bytes: Uint8Array,
   pool: PagePool,
   headDim: number,

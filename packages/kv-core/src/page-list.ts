@@ -174,8 +174,8 @@ export class PageList {
     }
   }
 
-  /** Packs the oldest `count` unpacked rows. */
-  pack(count: number, codec: Codec): void {
+  /** Packs the oldest `count` unpacked rows, as `change` leaves a copy of them. */
+  pack(count: number, codec: Codec, change?: (address: number) => void): void {
     if (count <= 0 || codec === raw32) return
     const { kernels, pool, headDim } = this
     const firstRaw = this.pages.findIndex((page) => page.codec === raw32)
@@ -191,6 +191,7 @@ export class PageList {
       if (rows === page.rows) pool.release(page)
       else rest.push({ page, kept: Uint32Array.from({ length: page.rows - rows }, (_, i) => rows + i) })
     }
+    change?.(scratch)
     for (let at = 0; at < count;) at += this.packInto(scratch + at * headDim * 4, count - at, codec)
     pool.free(scratch, bytes)
     this.packed += count

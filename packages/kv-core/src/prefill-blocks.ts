@@ -28,7 +28,7 @@ export function prefillBlocks(
     rows: head.rows,
     headDim,
     queries: kernels.heap.f32.subarray(address >> 2, (address >> 2) + size),
-    keys: () => head.arrivals.keys.read(),
+    keys: () => head.read('keys'),
     lastLogits: (window) => lastLogits(shared, head, queries, base, Math.min(window, count)),
   })
   if (!list) return undefined

@@ -1,5 +1,9 @@
+import type { Kernels } from '@kvfold/kernels'
 import type { PagePool } from './page.ts'
 import { frequencies, type RopeSpec } from './rope.ts'
+
+/** Turns are put together from those by multiples of so many positions and those by fewer. */
+const TURNS = 64
 
 /** Cos and sin tables in the heap, `[count][headDim/2]` float32 each: of the positions at hand, which layers share, and of turns. */
 export class Rotary {
@@ -10,7 +14,7 @@ export class Rotary {
   private count = 0
   private cos = 0
   /** [cos, sin] of a turn by so many positions. */
-  private readonly turns = new Map<number, [Float32Array, Float32Array]>()
+  private readonly turns = new Map<number, [Float64Array, Float64Array]>()
 
   constructor(spec: Exclude<RopeSpec, 'external'>, headDim: number, pool: PagePool) {
     this.spec = spec
@@ -52,16 +56,39 @@ export class Rotary {
     })
   }
 
-  private turn(positions: number): [Float32Array, Float32Array] {
+  private turn(positions: number): [Float64Array, Float64Array] {
     let known = this.turns.get(positions)
     if (!known) {
       const { perPair } = frequencies(this.spec, this.headDim, 0)
-      known = [Float32Array.from(perPair, (f) => Math.cos(positions * f)), Float32Array.from(perPair, (f) => Math.sin(positions * f))]
+      known = [Float64Array.from(perPair, (f) => Math.cos(positions * f)), Float64Array.from(perPair, (f) => Math.sin(positions * f))]
       // After a prompt rows turn by thousands of distances, at a step by one or two.
-      if (this.turns.size >= 64) this.turns.clear()
+      if (this.turns.size >= 4 * TURNS) this.turns.clear()
       this.turns.set(positions, known)
     }
     return known
+  }
+
+  /** Rotates `positions.length` vectors at `address` for their positions, or, with `back`, undoes that. */
+  turnRows(kernels: Kernels, address: number, positions: Float32Array, back: boolean): void {
+    const half = this.headDim / 2
+    const count = positions.length
+    const bytes = 2 * count * half * 4
+    const tables = this.pool.malloc(bytes)
+    const { f32 } = this.pool.heap
+    const sign = back ? -1 : 1
+    let cosine = tables >> 2,
+      sine = cosine + count * half
+    for (const position of positions) {
+      const whole = Math.trunc(position / TURNS) * TURNS
+      const [cosFar, sinFar] = this.turn(whole),
+        [cosNear, sinNear] = this.turn(position - whole)
+      for (let pair = 0; pair < half; pair++) {
+        f32[cosine++] = cosFar[pair] * cosNear[pair] - sinFar[pair] * sinNear[pair]
+        f32[sine++] = sign * (sinFar[pair] * cosNear[pair] + cosFar[pair] * sinNear[pair])
+      }
+    }
+    kernels.rope(address, address, count, this.headDim, tables, tables + bytes / 2)
+    this.pool.free(tables, bytes)
   }
 
   get bytes(): number {

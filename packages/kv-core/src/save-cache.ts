@@ -1,29 +1,23 @@
 import { shapeText, type CacheFacts, type HeadFacts, type ListFacts, type Runs } from './cache-facts.ts'
 import { tensorBytes, writeHeader } from './cache-header.ts'
-import { slotsOf, type ClassesOf, type Slot } from './cache-slots.ts'
+import { plainBytes, slotsOf, type ClassesOf, type Slot } from './cache-slots.ts'
 import { crc32 } from './crc32.ts'
 import { UnfinishedPromptError } from './errors.ts'
 import type { Head } from './head.ts'
-import type { Layer, Shared } from './layer.ts'
+import type { Layer } from './layer.ts'
 import type { Page } from './page.ts'
-import { readPage } from './page-bytes.ts'
+import type { PageCoding } from './page-coding.ts'
 import type { PageList } from './page-list.ts'
 import { raw32 } from './codecs.ts'
-
-/** Bytes of a chunk, at least one page. */
-const CHUNK = 1 << 20
+import { bytesOf, codePages, slotBytes, type CacheParts } from './slot-bytes.ts'
 
 export interface SaveOptions {
   /** Of the model that read the tokens, such as `model.fingerprint`: the file loads for no other. */
   fingerprint: string
   /** Anything that the file should say about itself. */
   info?: Record<string, string>
-}
-
-/** The parts of a cache that a file is made of. */
-export interface CacheParts {
-  shared: Shared
-  layers: readonly Layer[]
+  /** Makes packed pages smaller where it can. Whoever loads the file needs it too. All that it made is in memory until it is written. */
+  coding?: PageCoding
 }
 
 /** Throws UnfinishedPromptError if the cache is in the middle of something that a file does not hold. */
@@ -40,7 +34,7 @@ export function checkSavable({ shared: { planner, policy }, layers }: CacheParts
 /** What a file's header says about a cache. */
 export function describeCache({ shared, layers }: CacheParts, { fingerprint, info = {} }: SaveOptions): CacheFacts {
   const { policy, shape, planner } = shared
-  const facts: CacheFacts = {
+  return {
     policy: policy.text,
     fingerprint,
     shape: shapeText(shape),
@@ -51,8 +45,6 @@ export function describeCache({ shared, layers }: CacheParts, { fingerprint, inf
     memory: Object.entries(planner.memory).map(([name, { length }]) => [name, length]),
     info,
   }
-  forgetLargeTables(facts, slotsOf(facts, classesOf(layers), shape.headDim))
-  return facts
 }
 
 function classesOf(layers: readonly Layer[]): ClassesOf {
@@ -104,12 +96,21 @@ function forgetLargeTables(facts: CacheFacts, slots: readonly Slot[]): void {
 }
 
 /**
- * The bytes of a cache file, as safetensors: header, then the tensors layer by layer, each read once. Their checksums are the last of them,
- * since they are known only then. `parts` must not change meanwhile.
+ * The bytes of a cache file, as safetensors: header, then the tensors layer by layer. Their checksums are the last of them, since they are
+ * known only then; what is coded is coded first, since the header names its size. `parts` must not change meanwhile.
  */
-export async function* writeCache({ shared, layers }: CacheParts, facts: CacheFacts): AsyncGenerator<Uint8Array, void, undefined> {
-  const { planner, shape } = shared
-  const slots = slotsOf(facts, classesOf(layers), shape.headDim)
+export async function* writeCache(
+  parts: CacheParts,
+  facts: CacheFacts,
+  coding: PageCoding | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const { headDim } = parts.shared.shape
+  const classes = classesOf(parts.layers)
+  const coded = coding ? await codePages(slotsOf(facts, classes, headDim), parts, coding) : new Map<string, Uint8Array>()
+  const sizes = new Map(Array.from(coded, ([name, { length }]) => [name, length]))
+  const slots = slotsOf(facts, classes, headDim, sizes)
+  if (coding && coded.size > 0) facts.coding = { name: coding.name, bytes: plainBytes(slots) }
+  forgetLargeTables(facts, slots)
   yield writeHeader(
     facts,
     slots.map(({ tensor }) => tensor),
@@ -121,54 +122,10 @@ export async function* writeCache({ shared, layers }: CacheParts, facts: CacheFa
       yield bytesOf(sums)
       continue
     }
-    for await (const bytes of slotBytes(slot, shared, layers, facts.columns, planner.memory)) {
+    const made = coded.get(slot.tensor.name)
+    for await (const bytes of made ? [made] : slotBytes(slot, parts, facts.columns)) {
       sums[i] = crc32(bytes, sums[i])
       yield bytes
     }
   }
-}
-
-async function* slotBytes(
-  slot: Exclude<Slot, { kind: 'sums' }>,
-  shared: Shared,
-  layers: readonly Layer[],
-  columns: readonly string[],
-  memory: Readonly<Record<string, Float32Array>>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  if (slot.kind === 'memory') return yield bytesOf(memory[slot.name].slice())
-  const head = layers[slot.layer].heads[slot.head]
-  if (slot.kind === 'columns') {
-    for (const name of columns) yield bytesOf(head.columns.get(name).slice())
-    return
-  }
-  const list = head.segments[slot.segment][slot.part]
-  yield* pageBytes(
-    list.pages.filter(({ codec }) => codec === slot.codec),
-    shared,
-  )
-}
-
-/** Pages in chunks; one that is away is read for this and does not come home. */
-async function* pageBytes(pages: readonly Page[], { pool, shape: { headDim } }: Shared): AsyncGenerator<Uint8Array, void, undefined> {
-  const sizeOf = ({ codec, rows }: Page): number => codec.bytes(rows, headDim)
-  for (let first = 0; first < pages.length;) {
-    let bytes = 0,
-      end = first
-    do bytes += sizeOf(pages[end++])
-    while (end < pages.length && bytes + sizeOf(pages[end]) <= CHUNK)
-    const chunk = new Uint8Array(bytes)
-    let at = 0
-    for (const page of pages.slice(first, end)) {
-      const address = page.address || (await pool.fetch(page))
-      at = readPage(pool.heap, page, address, headDim, chunk, at)
-      // A page that leaves while it is read is a copy of ours no less.
-      if (address !== page.address) pool.free(address, page.bytes)
-    }
-    yield chunk
-    first = end
-  }
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array): Uint8Array {
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
 }

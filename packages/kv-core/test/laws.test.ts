@@ -6,7 +6,14 @@ import { aging, average, away, largest, mixed, opaque, packed } from './toy-meth
 // Every choice alone, every pair of axes, and everything at once: the laws must not depend on what meets.
 const axes: Record<string, (() => Preset)[]> = {
   rows: [() => largest(), () => largest({ decode: false })],
-  encode: [() => packed(), () => packed({ bits: 2, residual: 16 }), () => opaque(), () => mixed(), () => aging()],
+  encode: [
+    () => packed(),
+    () => packed({ bits: 2, residual: 16 }),
+    () => opaque(),
+    () => opaque({ unrotated: true }),
+    () => mixed(),
+    () => aging(),
+  ],
   place: [() => away(), () => away({ later: true, resident: 70 })],
 }
 const { rows, encode, place } = axes

@@ -112,14 +112,16 @@ const reversed: Codec = {
   decode: (bytes, count, headDim, into) => into.set(new Float32Array(bytes.slice(0, count * headDim * 4).map((byte) => byte ^ 255).buffer)),
 }
 
-export const opaque: Method<typeof none> = defineMethod({
+const rotation = z.object({ unrotated: z.boolean().default(false) })
+
+export const opaque: Method<typeof rotation> = defineMethod({
   name: 'opaque',
   axes: ['encode'],
   summary: 'opaque, lossless',
-  params: none,
-  create: () => ({
+  params: rotation,
+  create: ({ unrotated }) => ({
     encode: {
-      classes: [{ name: 'reversed', keys: reversed, values: reversed }],
+      classes: [{ name: 'reversed', keys: { ...reversed, unrotated }, values: reversed }],
       flush: { keys: { keep: 4, step: 1 }, values: { keep: 20, step: 1 } },
     },
   }),
