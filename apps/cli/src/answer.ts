@@ -39,7 +39,7 @@ export async function answer(
   const { questionAware, signal, onPrefill: onProgress } = options
   checkLength(model, context.length + question.length)
   const start = performance.now()
-  const cache = new KvCache(model.shape, { policy, kernels })
+  const cache = new KvCache(model.shape, { policy, kernels, model })
   try {
     if (!questionAware) await model.forward(context, cache, { logits: 'none', signal, onProgress })
     return await ask(loaded, cache, questionAware ? [...context, ...question] : question, { ...options, start })

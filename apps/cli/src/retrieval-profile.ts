@@ -34,7 +34,7 @@ export async function retrievalProfile(loaded: Loaded, { block, seed, onProgress
   const { model, kernels } = loaded
   const scores: HeadScore[][] = Array.from({ length: model.shape.layers }, () => [])
   const preset = { method: 'heads', text: 'heads', score: scorer(block, scores), budget: uniform({ ratio: 1 }) }
-  const cache = new KvCache(model.shape, { policy: compose(preset), kernels })
+  const cache = new KvCache(model.shape, { policy: compose(preset), kernels, model })
   try {
     await model.forward(prompt(loaded, block, seed), cache, { logits: 'none', onProgress })
   } finally {

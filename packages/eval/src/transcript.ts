@@ -28,7 +28,7 @@ export interface Recording {
 
 /** Reads a prompt for `policies`, and for the full cache. Dispose `prompt.cache` when they are done. */
 export async function record(runner: Runner, policies: readonly Policy[], prompt: Prompt): Promise<Recording> {
-  const recorded = new RecordedPrompt(runner.model.shape, policies, runner.kernels)
+  const recorded = new RecordedPrompt(runner.model.shape, policies, runner.kernels, runner.model)
   try {
     const [first] = partsOf(runner, prompt)
     return { prompt: recorded, logits: await runner.model.forward(first, recorded.cache, { signal: runner.signal }) }
@@ -133,7 +133,7 @@ function partsOf({ questionAware }: Runner, { context, question }: Prompt): numb
 async function withCache(runner: Runner, policy: Policy, prompt: Prompt, recording: Recording | undefined, steps: Steps): Promise<Cost> {
   const { model, kernels, signal } = runner
   const taken = recording && isReplayable(policy) ? recording : undefined
-  const cache = taken ? await taken.prompt.replay(policy) : new KvCache(model.shape, { policy, kernels })
+  const cache = taken ? await taken.prompt.replay(policy) : new KvCache(model.shape, { policy, kernels, model })
   try {
     const [first, ...others] = partsOf(runner, prompt)
     const start = performance.now()

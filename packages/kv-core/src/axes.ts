@@ -1,9 +1,10 @@
-import type { Layout } from '@kvfold/kernels'
+import type { Kernels, Layout } from '@kvfold/kernels'
 import type { BudgetSize } from './budget.ts'
 import type { ModelParts } from './model-parts.ts'
 import type { PageField } from './page-coding.ts'
 import type { FoldPlan } from './plan.ts'
 import type { RopeSpec } from './rope.ts'
+import type { CacheShape } from './shape.ts'
 
 /** The questions that a policy answers. */
 export type Axis = 'budget' | 'score' | 'protect' | 'select' | 'fold' | 'encode' | 'place' | 'attention' | 'trigger'
@@ -247,12 +248,49 @@ export interface HeadPlace {
   headDim: number
 }
 
+/** Some rows of a layer: of each KV head the heap address of [count][headDim] float32. */
+export interface LayerRows {
+  layer: number
+  /** The first one's number. */
+  first: number
+  count: number
+  keys: readonly number[]
+  values: readonly number[]
+}
+
+/**
+ * What a layer's rows are turned into before they are packed, and back: coordinates in which heads mix. Keys come and go unrotated. No row may
+ * leave, since each belongs to all heads. Layers come in order. All calls change the rows in place.
+ */
+export interface Basis {
+  /** Into what is packed. */
+  store(rows: LayerRows): void
+  /** The rows that were just packed, as they are read back: further layers may be stored as their difference to these. */
+  stored?(rows: LayerRows): void
+  /** All packed rows of a layer, back into keys and values. */
+  restore(rows: LayerRows): void
+  /** The last layer is done: frees what is remembered from layer to layer. */
+  end(): void
+}
+
+/** What a basis is made with. */
+export interface BasisPlace {
+  shape: CacheShape
+  model: ModelParts
+  kernels: Kernels
+  /** Counted memory in the heap: what a basis holds is part of the cache's peak. */
+  malloc(bytes: number): number
+  free(address: number, bytes: number): void
+}
+
 /** How are rows that stay stored? New rows arrive unpacked in class 0. */
 export interface Encoder {
   classes: readonly StorageClass[]
   /** Instead of `classes`, where codecs depend on the head's place or on the model: as many, in the same order. Asked once per cache. */
   classesOf?(place: HeadPlace, model: ModelParts): readonly StorageClass[]
   flush: FlushRule
+  /** For one class whose keys and values are packed together. Asked once per cache; throws UnsupportedPolicyError. */
+  basis?(at: BasisPlace): Basis
   needs?: Needs
   /**
    * When `assign` is asked. Default: at `prefill`, about rows that are not packed yet. With `decode`, after every step too, and then packed

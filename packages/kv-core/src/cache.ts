@@ -79,13 +79,20 @@ export class KvCache {
     const ownColumns = recorder ? [...columns, ...neededColumns(recorder.needs)] : columns
     const { kernels, pool, rotary, policy } = this
     const at = { kernels, pool, rotary, headDim: shape.headDim }
+    const basis = policy.encode?.basis?.({
+      shape,
+      model: this.model,
+      kernels,
+      malloc: (bytes) => pool.malloc(bytes),
+      free: (address, bytes) => pool.free(address, bytes),
+    })
     const heads = Array.from({ length: shape.layers }, (_, layer) =>
       Array.from({ length: shape.kvHeads }, (_, head) =>
         from ? from.layers[layer].heads[head].share() : new Head(at, ownColumns, classesOf(layer, head)),
       ),
     )
     const all = mergeNeeds([needs, recorder?.needs])
-    this.planner = new Planner({ shape, policy, pool, kernels, rotary }, heads, {
+    this.planner = new Planner({ shape, policy, pool, kernels, rotary, basis }, heads, {
       trace: this.trace,
       from: from?.planner,
     })
@@ -96,6 +103,7 @@ export class KvCache {
       policy,
       needs: all,
       rotary,
+      basis,
       observer: new Observer(kernels, pool, all),
       planner: this.planner,
       record: recorder && ((layer, observations) => recorder.record(layer, observations)),
@@ -253,6 +261,7 @@ export class KvCache {
   async dispose(): Promise<void> {
     for (const layer of this.layers) layer.dispose()
     this.rotary?.dispose()
+    this.shared.basis?.end()
     this.users.delete(this)
     if (this.users.size === 0) await this.pool.close()
   }
@@ -283,8 +292,9 @@ function checkedClasses(shape: CacheShape, policy: Policy, model: ModelParts): C
   )
   for (const { keys, values } of new Set(all.flat())) {
     for (const codec of [keys, values]) {
-      if (codec.unrotated && rope === 'external') unfit('It packs keys before they are rotated, and this model rotates itself.')
-      if (codec.unrotated && rope !== 'external' && rope.scaling?.type === 'dynamic')
+      if ((codec.unrotated || policy.encode?.basis) && rope === 'external')
+        unfit('It packs keys before they are rotated, and this model rotates itself.')
+      if ((codec.unrotated || policy.encode?.basis) && rope !== 'external' && rope.scaling?.type === 'dynamic')
         unfit('It rotates keys when they are read, and the frequencies of this model change with the length.')
       try {
         codec.pageRows(shape.headDim)

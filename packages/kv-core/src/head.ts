@@ -29,6 +29,8 @@ export interface Slice {
 export class Head {
   segments: Segment[]
   columns: Columns
+  /** While a call runs whose packed rows were unpacked for it as a whole: the addresses of keys and values of the first `count` rows. */
+  restored: { count: number; keys: number; values: number } | undefined
   readonly classes: readonly StorageClass[]
   private readonly kernels: Kernels
   private readonly pool: PagePool
@@ -75,7 +77,8 @@ export class Head {
    * sees all rows. Returns a promise only if something must be waited for: pages that are away are decoded slice by slice.
    */
   visit(base: number, bias: number, visit: (slice: Slice) => void): void | Promise<void> {
-    if (this.segments.every((s) => s.keys.direct && s.values.direct)) {
+    if (this.restored) return this.visitRestored(base, bias, visit)
+    if (this.direct) {
       let start = 0
       for (const segment of this.segments) {
         if (segment.keys.rows > 0) visit(this.wholeSegment(segment, start, base, bias))
@@ -84,6 +87,11 @@ export class Head {
       return
     }
     return this.visitSlices(base, bias, visit)
+  }
+
+  /** True if the kernels can read all rows where they lie. */
+  get direct(): boolean {
+    return !this.restored && this.lists.every((list) => list.direct)
   }
 
   /** Shows the keys of all rows where they lie. They must be direct; values may be away. */
@@ -140,6 +148,15 @@ export class Head {
     } finally {
       pool.free(scratch, 2 * bytes)
     }
+  }
+
+  private visitRestored(base: number, bias: number, visit: (slice: Slice) => void): void {
+    const { arrivals, headDim, rows } = this
+    const { count, keys, values } = this.restored!
+    const at = { start: 0, causal: base, count: rows, bias }
+    const keyPages = [...stagedPages(keys, count, headDim), ...arrivals.keys.span(count)],
+      valuePages = [...stagedPages(values, count, headDim), ...arrivals.values.span(count)]
+    this.show(arrivals, at, keyPages, valuePages, visit)
   }
 
   /** Shows the keys of rows `first .. first+count`, which must have arrived lately: unpacked, in memory. */
@@ -322,6 +339,11 @@ export class Head {
       segment.values.pack(dueRows(segment.values, flush?.values), values)
       start += segment.keys.rows
     }
+  }
+
+  /** Arrivals whose keys are to be packed now. */
+  due(encoder: Encoder): number {
+    return dueRows(this.arrivals.keys, encoder.flush.keys)
   }
 
   share(): Head {

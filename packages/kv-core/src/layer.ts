@@ -1,9 +1,10 @@
 import type { Borrowed, Kernels, Output, Queries, Tensor } from '@kvfold/kernels'
 import { softmaxStateBytes } from '@kvfold/kernels'
-import type { Needs, Observation } from './axes.ts'
+import type { Basis, Needs, Observation } from './axes.ts'
 import { checkFinite, checkShapes } from './check-input.ts'
 import { DisposedError } from './errors.ts'
 import type { Head } from './head.ts'
+import { restoreLayer } from './in-basis.ts'
 import type { AttendInput, LayerCache } from './layer-cache.ts'
 import type { Attended, Observer, PromptMemory } from './observe.ts'
 import type { PagePool } from './page.ts'
@@ -24,6 +25,7 @@ export interface Shared {
   /** The policy's, and those of a recording. */
   needs: Needs
   rotary: Rotary | undefined
+  basis: Basis | undefined
   observer: Observer
   planner: Planner
   /** While a prompt that waits for it is read a second time. */
@@ -136,7 +138,7 @@ export class Layer implements LayerCache {
   }
 
   private async piece(output: Output, tensors: Tensors, piece: Piece): Promise<void> {
-    const { shape, pool, needs, planner, reading, record } = this.shared
+    const { shape, pool, needs, planner, reading, record, basis } = this.shared
     const { n, m, attending, decode, more, plans } = piece
     const width = shape.queryHeads * shape.headDim * 4
     const bytes = width * m,
@@ -145,10 +147,12 @@ export class Layer implements LayerCache {
     piece.attendingQueries = attendingBytes ? pool.malloc(attendingBytes) : piece.queries
     const observations: Observation[] = [],
       memories: PromptMemory[] = []
+    let release = (): void => {}
     try {
       this.rotateQueries(tensors.q, piece, m, piece.queries)
       if (attendingBytes) this.rotateQueries(tensors.q, piece, attending, piece.attendingQueries)
       this.append(tensors, piece)
+      if (basis) release = await restoreLayer(this.shared, basis, this.index, this.heads)
       for (let h = 0; h < this.heads.length; h++) {
         const { observation, memory } = await this.attendHead(h, piece, output.address, tensors.q)
         if (observation) observations.push(observation)
@@ -159,6 +163,7 @@ export class Layer implements LayerCache {
       this.heads.forEach((head, h) => head.truncate(piece.rowsBefore[h]))
       throw error
     } finally {
+      release()
       pool.free(piece.queries, bytes)
       if (attendingBytes) pool.free(piece.attendingQueries, attendingBytes)
     }

@@ -174,6 +174,15 @@ export class PageList {
     }
   }
 
+  /** Copies the oldest `count` unpacked rows to `into`. */
+  readRaw(count: number, into: number): void {
+    for (const { address, rows } of this.span(this.packed, count)) {
+      const bytes = rows * this.headDim * 4
+      this.kernels.heap.u8.copyWithin(into, address, address + bytes)
+      into += bytes
+    }
+  }
+
   /** Packs the oldest `count` unpacked rows, as `change` leaves a copy of them. */
   pack(count: number, codec: Codec, change?: (address: number) => void): void {
     if (count <= 0 || codec === raw32) return
@@ -265,6 +274,17 @@ export class PageList {
     const out = this.kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
     pool.free(scratch, bytes)
     return out
+  }
+
+  /** Writes the rows `start .. start+count`, which are in memory, as float32 to `into`. */
+  decodeRows(start: number, count: number, into: number): void {
+    let first = 0
+    for (const page of this.pages) {
+      const from = Math.max(start, first),
+        to = Math.min(start + count, first + page.rows)
+      if (from < to) this.decode(page, page.address, from - first, to - from, into + (from - start) * this.headDim * 4)
+      first += page.rows
+    }
   }
 
   /** Writes the rows `start .. start+count` as float32 to `into`. Pages that are away come back only for this. */

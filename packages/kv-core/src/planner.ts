@@ -1,7 +1,7 @@
 import type { Kernels } from '@kvfold/kernels'
 import { applyPlan, checkPlan } from './apply-plan.ts'
 import type { PlannerFacts } from './cache-facts.ts'
-import type { HeadView, LayerStats, Moment, Observation, RowBudget, SequenceMemory } from './axes.ts'
+import type { Basis, HeadView, LayerStats, Moment, Observation, RowBudget, SequenceMemory } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { makeContiguous } from './contiguous.ts'
 import { BudgetError, ReconstructionError } from './errors.ts'
@@ -9,6 +9,7 @@ import type { Head } from './head.ts'
 import { headView, readAhead } from './head-view.ts'
 import type { PagePool } from './page.ts'
 import { roundUp, STEP, tableBytes } from './page-list.ts'
+import { packInBasis } from './in-basis.ts'
 import type { HeadPlan, LayerPlan } from './plan.ts'
 import type { Policy } from './policy.ts'
 import type { Rotary } from './rotary.ts'
@@ -23,6 +24,7 @@ export interface Workplace {
   pool: PagePool
   kernels: Kernels
   rotary: Rotary | undefined
+  basis: Basis | undefined
 }
 
 /** Runs a policy over the layers of one sequence: score, budget, select, fold, rotate, pack, place. */
@@ -297,8 +299,10 @@ export class Planner {
 
   /** Packs and places what stays. */
   private async settle(layer: number, moment: Moment, seen: number): Promise<void> {
-    const { encode, place } = this.at.policy
-    for (const [index, head] of this.layers[layer].entries()) {
+    const { policy, basis } = this.at
+    const { encode, place } = policy
+    const heads = this.layers[layer]
+    for (const [index, head] of heads.entries()) {
       if (encode) {
         const { assign, moments = ['prefill'] } = encode
         if (assign && moments.includes(moment)) {
@@ -306,10 +310,14 @@ export class Planner {
           const scores = head.columns.has('score') ? head.columns.get('score') : undefined
           await head.assign(assign(allRows(head.rows), scores, view, moment), moments.includes('decode'))
         }
-        head.pack(encode)
+        if (!basis) head.pack(encode)
       }
-      if (place) await this.place(layer, index, head)
     }
+    if (encode && basis) {
+      packInBasis(this.at, basis, layer, heads, encode)
+      if (layer === this.layers.length - 1) basis.end()
+    }
+    if (place) for (const [index, head] of heads.entries()) await this.place(layer, index, head)
   }
 
   private async place(layer: number, index: number, head: Head): Promise<void> {

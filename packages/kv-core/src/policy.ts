@@ -97,6 +97,7 @@ function checkParts(parts: Parts, owner: Map<Axis, string>): void {
   if (budget && !score) missing('budget', 'score')
   if (score && !budget) missing('score', 'budget')
   for (const axis of ['select', 'fold', 'protect', 'trigger'] as const) if (parts[axis] && !score) missing(axis, 'score')
+  if (encode?.basis && score) clash('encode', 'packs the rows of all heads as one', 'score', 'lets heads drop rows of their own')
   if (select?.contiguous && encode) clash('select', 'rotates the keys that stay anew', 'encode', 'packs them for good')
   if (trigger?.chunk && budget?.when === 'model')
     clash('trigger', 'drops rows while a prompt is read', 'budget', 'shares the budget among layers when it has been read')

@@ -17,7 +17,7 @@ export function prefillBlocks(
   base: number,
 ): HeapBlocks | undefined {
   const { policy, kernels, pool } = shared
-  if (!policy.attention || head.segments.length > 1 || !head.lists.every((list) => list.direct)) return undefined
+  if (!policy.attention || head.segments.length > 1 || !head.direct) return undefined
   const { group, count, headDim, address } = queries
   const size = group * count * headDim
   const list = policy.attention.blocks({

@@ -1,19 +1,9 @@
 import { crc32 as nodeCrc32 } from 'node:zlib'
 import { createKernels, ownHeap, referenceKernels } from '@kvfold/kernels'
-import {
-  compose,
-  crc32,
-  createRandom,
-  inspectCache,
-  KvCache,
-  KvFoldError,
-  type CacheShape,
-  type Policy,
-  type Preset,
-} from '@kvfold/kv-core'
+import { compose, crc32, createRandom, inspectCache, KvCache, type CacheShape, type Policy, type Preset } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { draw, feed, FINGERPRINT, held, open, same, saved, seal } from './cache-files.ts'
+import { draw, feed, FINGERPRINT, held, mutate, open, same, saved, seal, typed } from './cache-files.ts'
 import { relativeError } from './plain-attention.ts'
 import { average, away, largest, mixed, opaque, packed, remembers } from './toy-methods.ts'
 
@@ -149,7 +139,7 @@ describe('a saved cache', () => {
   it('says what it holds', async () => {
     const cache = new KvCache(shape, { policy: compose(packed()), kernels })
     await feed(cache, draw(shape, 70, createRandom(4)))
-    const file = await saved(cache, FINGERPRINT, { model: 'toy' })
+    const file = await saved(cache, { info: { model: 'toy' } })
     const info = await inspectCache(file)
     const { payload, scales } = cache.ledger()
     expect(info).toMatchObject({ policy: 'packed', fingerprint: FINGERPRINT, info: { model: 'toy' }, tokens: 70, layers: 2, rows: 280 })
@@ -369,54 +359,6 @@ describe('a damaged file', () => {
     expect(accepted).toBeLessThan(count)
   }, 3_600_000)
 })
-
-function typed(error: unknown): undefined {
-  if (!(error instanceof KvFoldError)) throw error
-}
-
-/** Bytes changed, cut out, doubled; or numbers of the header changed and everything sealed again. */
-function mutate(file: Uint8Array, random: () => number): Uint8Array {
-  const below = (n: number): number => Math.floor(random() * n)
-  const opened = open(file)
-  switch (below(5)) {
-    case 0: {
-      const bytes = file.slice()
-      for (let i = below(8); i >= 0; i--) bytes[below(bytes.length)] = below(256)
-      return bytes
-    }
-    case 1: {
-      const [from, to] = [below(file.length), below(file.length)].sort((a, b) => a - b)
-      return Buffer.concat([file.subarray(0, from), file.subarray(to), file.subarray(0, below(2) * from)])
-    }
-    case 2: {
-      for (let i = below(8); i >= 0; i--) opened.data[below(opened.data.length)] = below(256)
-      return seal(opened)
-    }
-    case 3: {
-      const text = JSON.stringify(opened.header)
-      const digits = [...text.matchAll(/\d+/g)]
-      const { index, 0: old } = digits[below(digits.length)]
-      const number = ['0', '1', '7', '8', '64', '65', '-1', '1e9', '4294967296', '1e308', '""', 'null', '0.5'][below(13)]
-      const changed = text.slice(0, index) + number + text.slice(index + old.length)
-      try {
-        opened.header = JSON.parse(changed)
-      } catch {
-        return file.subarray(1)
-      }
-      return seal(opened)
-    }
-    default: {
-      const metadata = opened.header['__metadata__']
-      const names = ['tokens', 'columns', 'heads', 'planner', 'memory', 'info']
-      const name = names[below(names.length)]
-      const text = metadata[name]
-      const at = below(text.length)
-      const piece = ['[]', '{}', '9', '-', '"', ',', 'null', '99999999', '[[8,8,99]]', 'NaN', '"Infinity"'][below(11)]
-      metadata[name] = text.slice(0, at) + piece + text.slice(at + below(4))
-      return seal(opened)
-    }
-  }
-}
 
 describe('crc32', () => {
   it("is Node's, in one go or in parts", () => {

@@ -1,12 +1,12 @@
 import type { ArrayTensor } from '@kvfold/kernels'
-import { crc32, type CacheShape, type KvCache, type Random } from '@kvfold/kv-core'
+import { crc32, KvFoldError, type CacheShape, type KvCache, type Random, type SaveOptions } from '@kvfold/kv-core'
 
 export const FINGERPRINT = 'toy-1'
 
 /** All bytes of a saved cache. */
-export async function saved(cache: KvCache, fingerprint: string = FINGERPRINT, info?: Record<string, string>): Promise<Uint8Array> {
+export async function saved(cache: KvCache, options: Partial<SaveOptions> = {}): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of cache.save({ fingerprint, info })) chunks.push(chunk)
+  for await (const chunk of cache.save({ fingerprint: FINGERPRINT, ...options })) chunks.push(chunk)
   const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
   chunks.reduce((at, chunk) => (bytes.set(chunk, at), at + chunk.length), 0)
   return bytes
@@ -90,4 +90,53 @@ export function held(cache: KvCache): object {
   const away = Object.values(tiers).reduce((a, b) => a + b, 0)
   // What is away comes back as payload and scales.
   return { stored: payload + scales + away, columns, indices, all: bytes + away, rows, seen }
+}
+
+/** Undefined for an error that was thrown on purpose. */
+export function typed(error: unknown): undefined {
+  if (!(error instanceof KvFoldError)) throw error
+}
+
+/** Bytes changed, cut out, doubled; or numbers of the header changed and everything sealed again. */
+export function mutate(file: Uint8Array, random: () => number): Uint8Array {
+  const below = (n: number): number => Math.floor(random() * n)
+  const opened = open(file)
+  switch (below(5)) {
+    case 0: {
+      const bytes = file.slice()
+      for (let i = below(8); i >= 0; i--) bytes[below(bytes.length)] = below(256)
+      return bytes
+    }
+    case 1: {
+      const [from, to] = [below(file.length), below(file.length)].sort((a, b) => a - b)
+      return Buffer.concat([file.subarray(0, from), file.subarray(to), file.subarray(0, below(2) * from)])
+    }
+    case 2: {
+      for (let i = below(8); i >= 0; i--) opened.data[below(opened.data.length)] = below(256)
+      return seal(opened)
+    }
+    case 3: {
+      const text = JSON.stringify(opened.header)
+      const digits = [...text.matchAll(/\d+/g)]
+      const { index, 0: old } = digits[below(digits.length)]
+      const number = ['0', '1', '7', '8', '64', '65', '-1', '1e9', '4294967296', '1e308', '""', 'null', '0.5'][below(13)]
+      const changed = text.slice(0, index) + number + text.slice(index + old.length)
+      try {
+        opened.header = JSON.parse(changed)
+      } catch {
+        return file.subarray(1)
+      }
+      return seal(opened)
+    }
+    default: {
+      const metadata = opened.header['__metadata__']
+      const names = ['tokens', 'columns', 'heads', 'planner', 'memory', 'info']
+      const name = names[below(names.length)]
+      const text = metadata[name]
+      const at = below(text.length)
+      const piece = ['[]', '{}', '9', '-', '"', ',', 'null', '99999999', '[[8,8,99]]', 'NaN', '"Infinity"'][below(11)]
+      metadata[name] = text.slice(0, at) + piece + text.slice(at + below(4))
+      return seal(opened)
+    }
+  }
 }

@@ -55,7 +55,7 @@ function goalOf({ needs, fold }: Policy, tokens: number): number {
 }
 
 async function prefill({ model, kernels }: Loaded, policy: Policy | undefined, prompt: readonly number[]): Promise<number> {
-  const cache = new KvCache(model.shape, { policy, kernels })
+  const cache = new KvCache(model.shape, { policy, kernels, model })
   const start = performance.now()
   await model.forward(prompt, cache)
   const time = performance.now() - start

@@ -34,7 +34,7 @@ export async function benchDecode(loaded: Loaded, rows: number): Promise<BenchRo
 }
 
 async function filled({ model, kernels }: Loaded, policy: Policy, rows: number): Promise<KvCache> {
-  const cache = new KvCache(model.shape, { policy, kernels })
+  const cache = new KvCache(model.shape, { policy, kernels, model })
   for (let layer = 0; layer < model.shape.layers; layer++) {
     // Chunks of one long prompt would cost its attention: as many short prompts hold the same rows.
     for (let done = 0; done < rows; done += 512) await attend(model.shape, cache, layer, Math.min(512, rows - done))

@@ -52,7 +52,7 @@ async function loadAndAsk(file: string, { question, json = false, ...options }: 
     const asked = questionTokens(tokenizer, question)
     checkLength(model, tokens + asked.length)
     const start = performance.now()
-    cache = await KvCache.load(source, { shape: model.shape, policy, kernels, fingerprint: model.fingerprint })
+    cache = await KvCache.load(source, { shape: model.shape, policy, kernels, model, fingerprint: model.fingerprint })
     const loadMs = performance.now() - start
     const task = startTask(`Reading ${asked.length} tokens`, json)
     const result = await ask(loaded, cache, asked, {

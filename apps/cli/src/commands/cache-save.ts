@@ -47,7 +47,7 @@ async function save(file: string, { context, json = false, ...options }: SaveOpt
   const { model, kernels, tokenizer } = loaded
   const tokens = contextTokens(tokenizer, document)
   checkLength(model, tokens.length)
-  const cache = new KvCache(model.shape, { policy, kernels })
+  const cache = new KvCache(model.shape, { policy, kernels, model })
   const task = startTask(`Reading ${tokens.length} tokens`, json)
   try {
     const start = performance.now()

@@ -1,5 +1,5 @@
 import { dispose, tidy, type Tensor2D } from '@tensorflow/tfjs-core'
-import type { CacheShape } from '@kvfold/kv-core'
+import type { CacheShape, ModelParts, Projections } from '@kvfold/kv-core'
 import { cacheShape, type ModelConfig } from '../config/model-config.ts'
 import type { Weights } from '../weights/weights.ts'
 import { embed } from './embedding.ts'
@@ -27,7 +27,7 @@ export interface ForwardOptions {
 }
 
 /** A Llama-family decoder whose attention is the cache's. Load one with `loadModelFiles` or, in Node, `loadModel`. */
-export class LlamaModel {
+export class LlamaModel implements ModelParts {
   readonly config: ModelConfig
   /** What a cache for this model must be built with. */
   readonly shape: CacheShape
@@ -122,6 +122,19 @@ export class LlamaModel {
       return await headLogits(parameters, hidden, wanted, this.vocabulary)
     } finally {
       dispose(hidden)
+    }
+  }
+
+  /** See `ModelParts`: undefined where keys are normalised after their projection (Qwen3). */
+  projections(layer: number): Projections | undefined {
+    const { key, value, heads } = parametersOf(this).layers[layer]
+    if (heads) return undefined
+    const read = (tensor: { dataSync(): unknown }): Float32Array => tensor.dataSync() as Float32Array
+    return {
+      keys: read(key.weight),
+      values: read(value.weight),
+      ...(key.bias && { keyBias: read(key.bias) }),
+      ...(value.bias && { valueBias: read(value.bias) }),
     }
   }
 
