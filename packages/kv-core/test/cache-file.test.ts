@@ -1,10 +1,21 @@
 import { crc32 as nodeCrc32 } from 'node:zlib'
 import { createKernels, ownHeap, referenceKernels } from '@kvfold/kernels'
-import { compose, crc32, createRandom, inspectCache, KvCache, type CacheShape, type Policy, type Preset } from '@kvfold/kv-core'
+import {
+  compose,
+  crc32,
+  createRandom,
+  inspectCache,
+  KvCache,
+  type CacheShape,
+  type PageCoding,
+  type Policy,
+  type Preset,
+} from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { draw, feed, FINGERPRINT, held, mutate, open, same, saved, seal, typed } from './cache-files.ts'
 import { relativeError } from './plain-attention.ts'
+import { deflated } from './toy-coding.ts'
 import { average, away, largest, mixed, opaque, packed, remembers } from './toy-methods.ts'
 
 const shape: CacheShape = { layers: 2, queryHeads: 4, kvHeads: 2, headDim: 32, rope: { theta: 1e4 } }
@@ -29,7 +40,7 @@ const POLICIES: (() => Preset[])[] = [
 ]
 
 const load = (file: Uint8Array, policy: Policy, of: CacheShape = shape): Promise<KvCache> =>
-  KvCache.load(file, { shape: of, policy, kernels, fingerprint: FINGERPRINT })
+  KvCache.load(file, { shape: of, policy, kernels, fingerprint: FINGERPRINT, codings: [deflated] })
 
 describe('a saved cache', () => {
   it('comes back bit by bit, whatever it holds and whatever comes then', async () => {
@@ -66,6 +77,9 @@ describe('a saved cache', () => {
           expect(loaded.length).toBe(one.length)
           // The same content is the same file, wherever its pages are.
           expect(same(await saved(loaded), file)).toBe(true)
+          const again = await load(await saved(one, { coding: deflated }), policy, shape)
+          expect(same(await saved(again), file)).toBe(true)
+          await again.dispose()
 
           const far = policy.place !== undefined
           for (const n of [1, 1, 1, 20, 1, 1]) {
@@ -151,6 +165,125 @@ describe('a saved cache', () => {
     expect((file.length - open(file).data.length) % 8).toBe(0)
     expect(header['layer1.head0.segment0.keys.raw']).toMatchObject({ dtype: 'F32', shape: [6, 32] })
     expect(Object.values(header['__metadata__']).every((text) => typeof text === 'string')).toBe(true)
+    await cache.dispose()
+  })
+})
+
+/** A cache of rows that are all alike, so that any coding makes something of them. */
+async function alike(policy: Policy = compose(packed()), tokens: number[] = [70]): Promise<KvCache> {
+  const cache = new KvCache(shape, { policy, kernels })
+  const inputs = draw(shape, 1, createRandom(11))
+  for (const n of tokens) {
+    const many = inputs.map((input) => {
+      const repeated = Object.entries(input).map(([name, { shape: size, data }]) => {
+        const width = size[2] ?? 1
+        const rows = Float32Array.from({ length: data.length * n }, (_, i) => data[Math.floor(i / width / n) * width + (i % width)])
+        return [name, { shape: [size[0], n, ...size.slice(2)], dtype: 'float32', data: rows }]
+      })
+      return Object.fromEntries(repeated) as typeof input
+    })
+    await feed(cache, many)
+  }
+  return cache
+}
+
+describe('a coded file', () => {
+  it('is smaller, says so, and comes back bit by bit', async () => {
+    const cache = await alike()
+    const plain = await saved(cache),
+      file = await saved(cache, { coding: deflated })
+    const loaded = await load(file, cache.policy)
+    expect(same(await saved(loaded), plain)).toBe(true)
+    expect(same(await saved(loaded, { coding: deflated }), file)).toBe(true)
+    expect(held(loaded)).toEqual(held(cache))
+
+    const [before, info] = [await inspectCache(plain), await inspectCache(file)]
+    expect(before.coding).toBeUndefined()
+    expect(info.coding).toEqual({ name: 'deflated', bytes: info.parts.packed, plainBytes: before.parts.packed })
+    expect(info.parts.packed).toBeLessThan(before.parts.packed)
+    expect(info.parts).toMatchObject({ raw: before.parts.raw, columns: before.parts.columns })
+    expect(Object.values(info.parts).reduce((a, b) => a + b)).toBe(file.length)
+    // Still a safetensors file: its tensors follow each other, and those that are coded are bytes.
+    const { header } = open(file)
+    expect(header['layer1.head0.segment0.keys.coded']).toMatchObject({ dtype: 'U8', shape: [expect.any(Number)] })
+    expect(header['layer1.head0.segment0.keys.raw']).toMatchObject({ dtype: 'F32', shape: [6, 32] })
+    await loaded.dispose()
+    await cache.dispose()
+  })
+
+  it('is what was there when the saving began, though the cache goes on', async () => {
+    const cache = await alike(compose(packed()), [70, 1])
+    const file = await saved(cache, { coding: deflated })
+    const chunks: Uint8Array[] = []
+    for await (const chunk of cache.save({ fingerprint: FINGERPRINT, coding: deflated })) {
+      chunks.push(chunk)
+      await feed(cache, draw(shape, 7, createRandom(12)))
+    }
+    expect(Buffer.concat(chunks).equals(file)).toBe(true)
+    await cache.dispose()
+  })
+
+  it('is a plain one where its coding makes nothing smaller', async () => {
+    const cache = await alike()
+    const plain = await saved(cache)
+    for (const encode of [() => undefined, (bytes: Uint8Array) => bytes.slice(), (bytes: Uint8Array) => new Uint8Array(bytes.length + 9)])
+      expect(same(await saved(cache, { coding: { ...deflated, encode } }), plain)).toBe(true)
+    await cache.dispose()
+    const full = await alike(compose())
+    expect(same(await saved(full, { coding: deflated }), await saved(full))).toBe(true)
+    await full.dispose()
+  })
+
+  it('names its coding to a reader that lacks it, or has others', async () => {
+    const cache = await alike()
+    const file = await saved(cache, { coding: deflated })
+    const before = kernels.heap.live
+    const read = (codings?: PageCoding[]): Promise<KvCache> =>
+      KvCache.load(file, { shape, policy: cache.policy, kernels, fingerprint: FINGERPRINT, codings })
+    await expect(read()).rejects.toMatchObject({ code: 'MISSING_CODING', message: expect.stringMatching(/coding deflated.*`codings`/) })
+    await expect(read([{ ...deflated, name: 'other' }])).rejects.toMatchObject({ message: expect.stringMatching(/other is at hand/) })
+    expect(kernels.heap.live).toBe(before)
+    await (await read([{ ...deflated, name: 'other' }, deflated])).dispose()
+    await cache.dispose()
+  })
+
+  it('is refused whichever bit of which byte is wrong, and with right checksums if it cannot be decoded', async () => {
+    const cache = await alike(compose(packed()), [60])
+    const { policy } = cache
+    const file = await saved(cache, { coding: deflated })
+    await cache.dispose()
+    const before = kernels.heap.live
+    for (let at = 0; at < file.length; at += 7) {
+      const damaged = file.slice()
+      damaged[at] ^= 1 << (at % 8)
+      await expect(load(damaged, policy), `byte ${at}`).rejects.toMatchObject({ code: 'CACHE_FORMAT' })
+      await expect(inspectCache(damaged)).rejects.toMatchObject({ code: 'CACHE_FORMAT' })
+    }
+    const changed = (change: (opened: ReturnType<typeof open>) => void): Promise<KvCache> => {
+      const opened = open(file)
+      change(opened)
+      return load(seal(opened), policy)
+    }
+    const values = 'layer0.head0.segment0.values.coded'
+    await expect(changed(({ header, data }) => data.fill(255, ...header[values].data_offsets))).rejects.toMatchObject({
+      code: 'CACHE_FORMAT',
+      cause: expect.objectContaining({ code: 'Z_DATA_ERROR' }),
+    })
+    const coding = JSON.stringify({ name: 'deflated', bytes: 1e9 })
+    await expect(changed(({ header }) => (header['__metadata__']['coding'] = coding))).rejects.toThrow(/1000000000 bytes are coded, of \d+/)
+    await expect(changed(({ header }) => delete header['__metadata__']['coding'])).rejects.toThrow(/is layer0\.head0\.segment0\.\w+\.coded/)
+    expect(kernels.heap.live).toBe(before)
+  })
+
+  it('needs all bytes of a codec among its fields', async () => {
+    const { encode } = compose(opaque())
+    const wrong = { ...encode!.classes[0].keys, fields: () => ({ row: [{ kind: 'halves', count: 3 } as const], shared: [] }) }
+    const policy = { ...compose(opaque()), encode: { ...encode!, classes: [{ name: 'wrong', keys: wrong, values: wrong }] } }
+    const cache = await alike(policy)
+    await expect(saved(cache, { coding: deflated })).rejects.toMatchObject({
+      code: 'SHAPE',
+      message: expect.stringMatching(/6 and 0 bytes/),
+    })
     await cache.dispose()
   })
 })
@@ -322,7 +455,9 @@ describe('a damaged file', () => {
   it('never crashes, hangs or takes more memory than its size allows, with checksums wrong or right', async () => {
     // 100,000 by hand: KVFOLD_FUZZ=100000.
     const count = Number(process.env['KVFOLD_FUZZ'] ?? 2000)
+    const coded = await alike(compose(packed({ bits: 8, residual: 16 })), [40])
     const files = [
+      { file: await saved(coded, { coding: deflated }), policy: coded.policy, shape },
       await smallFile(),
       await smallFile(compose(largest({ budget: 11 }), mixed()), { layers: 2 }),
       await smallFile(compose(remembers(), opaque()), { kvHeads: 2, queryHeads: 2 }),
@@ -342,9 +477,10 @@ describe('a damaged file', () => {
       const { file, policy, shape } = files[run % files.length]
       const mutated = mutate(file, random)
       most = 0
-      const cache = await KvCache.load(mutated, { shape, policy, kernels: own, fingerprint: FINGERPRINT }).catch(typed)
-      // The last page of a list may have room for 64 rows.
-      if (most > 2 * mutated.length + shape.layers * shape.kvHeads * 4 * 64 * shape.headDim * 4)
+      const cache = await KvCache.load(mutated, { shape, policy, kernels: own, fingerprint: FINGERPRINT, codings: [deflated] }).catch(typed)
+      // What is coded may be any times larger, but each of its rows has a position of 4 bytes. The last page of a list may have room for 64.
+      const each = run % files.length === 0 ? shape.headDim : 1
+      if (most > 2 * each * mutated.length + shape.layers * shape.kvHeads * 4 * 64 * shape.headDim * 4)
         throw new Error(`run ${run}: ${most} bytes for a file of ${mutated.length}`)
       if (cache) {
         accepted++
