@@ -24,6 +24,13 @@ export function channelSeparable(bits: 2 | 4 | 8, groupOf: (headDim: number) => 
     },
     bytes: (rows, headDim) => rows * rowBytes(headDim) + headDim * 2,
     shared: (headDim) => headDim * 2,
+    fields: (headDim) => ({
+      row: [
+        { kind: 'codes', count: headDim, bits },
+        { kind: 'halves', count: (headDim / groupOf(headDim)) * 2 },
+      ],
+      shared: [{ kind: 'halves', count: headDim }],
+    }),
     encode(rows, count, headDim, into, shared) {
       const group = groupOf(headDim)
       const scales = channelScales(rows, headDim)

@@ -1,3 +1,5 @@
+export { cachegen } from './cachegen.ts'
+export { cachegenCoding } from './cachegen-coding.ts'
 export { flexgen } from './flexgen.ts'
 export { gear } from './gear.ts'
 export { int4 } from './int4.ts'
