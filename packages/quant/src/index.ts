@@ -1,5 +1,6 @@
 export { cachegen } from './cachegen.ts'
 export { cachegenCoding } from './cachegen-coding.ts'
+export { chooseLevels, type LevelAnswer, type LevelQuestion } from './choose-levels.ts'
 export { flexgen } from './flexgen.ts'
 export { gear } from './gear.ts'
 export { int4 } from './int4.ts'
