@@ -6,6 +6,7 @@ import { evalCommand } from './commands/eval.ts'
 import { headsCommand } from './commands/heads.ts'
 import { methodsCommand } from './commands/methods.ts'
 import { runCommand } from './commands/run.ts'
+import { serveCommand } from './commands/serve.ts'
 import { version } from './version.ts'
 
 /** The command line. It throws instead of exiting. */
@@ -15,6 +16,7 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError('Add --help for help.')
     .exitOverride()
-  for (const add of [runCommand, cacheCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand]) add(program)
+  for (const add of [runCommand, cacheCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand, serveCommand])
+    add(program)
   return program
 }
