@@ -279,8 +279,8 @@ export interface BasisPlace {
   model: ModelParts
   kernels: Kernels
   /** Counted memory in the heap: what a basis holds is part of the cache's peak. */
-  malloc(bytes: number): number
-  free(address: number, bytes: number): void
+  malloc: (bytes: number) => number
+  free: (address: number, bytes: number) => void
 }
 
 /** How are rows that stay stored? New rows arrive unpacked in class 0. */

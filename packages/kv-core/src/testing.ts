@@ -1,6 +1,7 @@
 import { createKernels, type ArrayTensor, type Kernels } from '@kvfold/kernels'
 import { KvCache } from './cache.ts'
 import type { Preset } from './method.ts'
+import type { ModelParts } from './model-parts.ts'
 import { compose, type Policy } from './policy.ts'
 import { createRandom, type Random } from './random.ts'
 import type { CacheShape } from './shape.ts'
@@ -16,6 +17,8 @@ export interface LawOptions {
   shape?: CacheShape
   /** Default: the fastest of this machine. */
   kernels?: () => Kernels | Promise<Kernels>
+  /** What the method must know of a model. Default: nothing. */
+  model?: ModelParts
   /** Default: from the clock; a failure names it. */
   seed?: number
 }
@@ -34,7 +37,7 @@ export function testMethod(name: string, make: () => Preset[], { describe, it }:
         const seed = options.seed ?? Date.now() >>> 0
         const policy = compose(...make())
         const kernels = await (options.kernels?.() ?? createKernels())
-        const setting = { shape: options.shape ?? SHAPE, policy, kernels, random: createRandom(seed) }
+        const setting = { shape: options.shape ?? SHAPE, policy, kernels, model: options.model, random: createRandom(seed) }
         try {
           await law.check(setting)
         } catch (error) {
@@ -49,15 +52,16 @@ interface Setting {
   shape: CacheShape
   policy: Policy
   kernels: Kernels
+  model: ModelParts | undefined
   random: Random
 }
 
 const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
   {
     says: 'rows stay within the budget and the ledger equals the live buffers, after every plan',
-    async check({ shape, policy, kernels, random }) {
+    async check({ shape, policy, kernels, model, random }) {
       const before = kernels.heap.live
-      const cache = new KvCache(shape, { policy, kernels })
+      const cache = new KvCache(shape, { policy, kernels, model })
       for (const n of [150, 1, 1, 40, 1, 1, 1]) {
         await feed(cache, shape, n, random)
         checkLedger(cache, kernels, before)
@@ -69,10 +73,10 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
   },
   {
     says: 'a prompt in chunks ends like the prompt in one call',
-    async check({ shape, policy, kernels, random }) {
+    async check({ shape, policy, kernels, model, random }) {
       if (policy.attention) return // A pattern is chosen per call: chunks may choose others.
-      const whole = new KvCache(shape, { policy, kernels }),
-        chunked = new KvCache(shape, { policy, kernels })
+      const whole = new KvCache(shape, { policy, kernels, model }),
+        chunked = new KvCache(shape, { policy, kernels, model })
       const inputs = Array.from({ length: shape.layers }, () => draw(shape, 130, random))
       for (let layer = 0; layer < shape.layers; layer++) {
         await whole.layer(layer).attend(inputs[layer])
@@ -97,10 +101,10 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
   },
   {
     says: 'forks do not see each other, and every page is freed',
-    async check({ shape, policy, kernels, random }) {
+    async check({ shape, policy, kernels, model, random }) {
       const before = kernels.heap.live
-      const cache = new KvCache(shape, { policy, kernels }),
-        twin = new KvCache(shape, { policy, kernels })
+      const cache = new KvCache(shape, { policy, kernels, model }),
+        twin = new KvCache(shape, { policy, kernels, model })
       const prompt = Array.from({ length: shape.layers }, () => draw(shape, 140, random))
       for (const one of [cache, twin]) {
         for (let layer = 0; layer < shape.layers; layer++) await one.layer(layer).attend(prompt[layer])
@@ -129,8 +133,8 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
   },
   {
     says: 'memory is flat in a long decode where rows leave, and grows by the new rows only where they stay',
-    async check({ shape, policy, kernels, random }) {
-      const cache = new KvCache(shape, { policy, kernels })
+    async check({ shape, policy, kernels, model, random }) {
+      const cache = new KvCache(shape, { policy, kernels, model })
       await feed(cache, shape, 100, random)
       const row = shape.layers * shape.kvHeads * (shape.headDim * 8 + 4 * policy.columns.length + 32)
       // Long enough for every buffer to reach its size; the slack below covers half-filled pages.
