@@ -67,6 +67,56 @@ describe('kvfold cache', () => {
     expect(printed.out).toMatch(/tokens loaded in/)
   })
 
+  it('codes what it saves, and needs not be told when it loads', () => {
+    const args = ['-c', 'log.txt', '-p', 'cachegen(level=3)']
+    const plain = json('cache', 'save', 'coded.kv', ...args)
+    const before = json('cache', 'inspect', 'coded.kv')
+    expect([plain['coding'], before['coding']]).toEqual([null, null])
+    const asked = json('cache', 'load', 'coded.kv', '-q', QUESTION)
+    const coded = json('cache', 'save', 'coded.kv', ...args, '--coding', 'cachegen')
+    expect(coded).toMatchObject({ coding: 'cachegen', rows: plain['rows'] })
+    expect(coded['bytes']).toBeLessThan(plain['bytes'] * 0.8)
+    expect(json('cache', 'inspect', 'coded.kv')).toMatchObject({
+      bytes: coded['bytes'],
+      coding: { name: 'cachegen', plainBytes: before['parts'].packed },
+      parts: { columns: before['parts'].columns },
+    })
+    expect(kvfold('cache', 'inspect', 'coded.kv').out).toMatch(/coding +cachegen: \d+ kB, and [\d.]+ MB without/)
+    expect(json('cache', 'load', 'coded.kv', '-q', QUESTION)).toMatchObject({ answer: asked['answer'], policy: 'cachegen(level=3)' })
+  })
+
+  it('takes the best level that can be sent in time, or says that the text is sooner', () => {
+    const fit = (...args: string[]): Record<string, any> => json('cache', 'save', 'fit.kv', '-c', 'log.txt', ...args)
+    const ample = fit('--deadline', '60', '--bandwidth', '1000')
+    expect(ample).toMatchObject({ level: 3, inTime: true, policy: 'cachegen(level=3)', coding: 'cachegen' })
+    const sizes = (ample['levels'] as { level: number; bytes: number; seconds: number }[]).map(({ bytes }) => bytes)
+    expect(sizes).toEqual([...sizes].sort((a, b) => a - b))
+    expect(ample['levels'][0].seconds).toBeCloseTo((8 * sizes[0]) / 1e9, 9)
+    expect(readFileSync(join(folder, 'fit.kv'))).toHaveLength(sizes[2])
+    expect(json('cache', 'load', 'fit.kv', '-q', QUESTION)['answer']).toContain('4821375')
+
+    // Between the second level and the third, in a policy that has its own rows.
+    const [, second, third] = fit('-p', 'keydiff(budget=50%) + cachegen(delta=true)', '--deadline', '60', '--bandwidth', '1000')['levels']
+    const bandwidth = String((8 * (second.bytes + third.bytes)) / 2 / 2e6)
+    const middle = fit('-p', 'keydiff(budget=50%) + cachegen(delta=true)', '--deadline', '2', '--bandwidth', bandwidth)
+    expect(middle).toMatchObject({
+      level: 2,
+      inTime: true,
+      bytes: second.bytes,
+      policy: 'keydiff(budget=50%) + cachegen(delta=true, level=2)',
+    })
+
+    rmSync(join(folder, 'fit.kv'))
+    const late = fit('--deadline', '0.001', '--bandwidth', '900')
+    expect(late).toMatchObject({ level: 1, inTime: false, bytes: sizes[0] })
+    rmSync(join(folder, 'fit.kv'))
+    expect(fit('--deadline', '1', '--bandwidth', '0.01')).toMatchObject({ level: null, inTime: false, file: null })
+    expect(existsSync(join(folder, 'fit.kv'))).toBe(false)
+    const printed = kvfold('cache', 'save', 'fit.kv', '-c', 'log.txt', '--deadline', '1', '--bandwidth', '0.01')
+    expect(printed.out).toMatch(/levels +1: .* in .* s, 2: .*3: .*; the text and its reading/)
+    expect(printed.out).toMatch(/none: .*the text is sooner than any/)
+  })
+
   it('is a safetensors file for any other reader', () => {
     const file = readFileSync(join(folder, 'log.kv'))
     const length = Number(file.readBigUInt64LE(0))
@@ -113,6 +163,23 @@ describe('kvfold cache', () => {
     ],
     ['a folder that is not there', () => ['cache', 'save', 'nowhere/x.kv', '-c', 'log.txt'], /no folder "nowhere"/],
     ['a folder as the file', () => (mkdirSync(join(folder, 'sub')), ['cache', 'save', 'sub', '-c', 'log.txt']), /"sub" is a folder/],
+    ['an unknown coding', () => ['cache', 'save', 'x.kv', '-c', 'log.txt', '--coding', 'zip'], /Allowed choices are cachegen/],
+    ['a deadline alone', () => ['cache', 'save', 'x.kv', '-c', 'log.txt', '--deadline', '1'], /give both --deadline and --bandwidth/],
+    [
+      'a level beside a deadline',
+      () => ['cache', 'save', 'x.kv', '-c', 'log.txt', '-p', 'cachegen(level=1)', '--deadline', '1', '--bandwidth', '1'],
+      /chooses the level itself/,
+    ],
+    [
+      'a deadline for what is packed otherwise',
+      () => ['cache', 'save', 'x.kv', '-c', 'log.txt', '-p', 'kivi', '--deadline', '1', '--bandwidth', '1'],
+      /kivi and cachegen both decide/,
+    ],
+    [
+      'a deadline for what is read otherwise',
+      () => ['cache', 'save', 'x.kv', '-c', 'log.txt', '-p', 'flexprefill', '--deadline', '1', '--bandwidth', '1'],
+      /changes how a document is read/,
+    ],
     ['no question', () => ['cache', 'load', 'log.kv'], /required option/],
     ['an unknown subcommand', () => ['cache', 'walk'], /unknown command/],
   ]

@@ -1,6 +1,7 @@
 import { createKernels, type ArrayTensor } from '@kvfold/kernels'
-import { createRandom, KvCache, PolicyConflictError, type CacheShape, type Policy, type Random } from '@kvfold/kv-core'
+import { createRandom, KvCache, PolicyConflictError, type CacheShape, type PageCoding, type Policy, type Random } from '@kvfold/kv-core'
 import { describe, expect, it } from 'vitest'
+import { codings } from '../src/codings.ts'
 import { registry } from '../src/registry.ts'
 
 const SHAPE: CacheShape = { layers: 3, queryHeads: 4, kvHeads: 2, headDim: 64, rope: { theta: 10_000 } }
@@ -69,9 +70,9 @@ async function feed(cache: KvCache, inputs: Inputs): Promise<Buffer> {
   return Buffer.concat(outputs)
 }
 
-async function saved(cache: KvCache): Promise<Buffer> {
+async function saved(cache: KvCache, coding?: PageCoding): Promise<Buffer> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of cache.save({ fingerprint: 'x' })) chunks.push(chunk)
+  for await (const chunk of cache.save({ fingerprint: 'x', coding })) chunks.push(chunk)
   return Buffer.concat(chunks)
 }
 
@@ -97,6 +98,13 @@ describe('a cache file', () => {
     expect(loaded.position).toBe(cache.position)
     expect(loaded.notices).toEqual(cache.notices)
     expect((await saved(loaded)).equals(file)).toBe(true)
+    for (const coding of codings) {
+      const coded = await saved(cache, coding)
+      const again = await KvCache.load(coded, { shape: SHAPE, policy, kernels, fingerprint: 'x', codings })
+      expect((await saved(again)).equals(file)).toBe(true)
+      expect(coded.length).toBeLessThanOrEqual(file.length)
+      await again.dispose()
+    }
 
     for (const n of [1, 1, 1, 1, 1, 1, 40, 1, 1]) {
       const inputs = draw(SHAPE, n, random)

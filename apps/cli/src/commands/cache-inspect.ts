@@ -18,10 +18,10 @@ export function cacheInspectCommand(cache: Command): void {
 async function inspect(file: string, { json }: { json?: boolean }): Promise<void> {
   const source = await fileSource(file)
   try {
-    const { info, policy, fingerprint, tokens, layers, rows, bytes: size, parts } = await inspectCache(source)
+    const { info, policy, fingerprint, tokens, layers, rows, bytes: size, coding, parts } = await inspectCache(source)
     const model = info['model'] ?? null
     if (json) {
-      console.log(JSON.stringify({ model, policy, fingerprint, tokens, layers, rows, bytes: size, parts }))
+      console.log(JSON.stringify({ model, policy, fingerprint, tokens, layers, rows, bytes: size, coding: coding ?? null, parts }))
       return
     }
     const facts = [
@@ -29,6 +29,7 @@ async function inspect(file: string, { json }: { json?: boolean }): Promise<void
       ['policy', policy],
       ['tokens', `${tokens} seen, ${rows} rows kept in ${layers} layers`],
     ]
+    if (coding) facts.push(['coding', `${coding.name}: ${bytes(coding.bytes)}, and ${bytes(coding.plainBytes)} without`])
     const shares = Object.entries(parts)
       .filter(([, count]) => count > 0)
       .map(([name, count]) => [name, bytes(count), percentage(count / size)])

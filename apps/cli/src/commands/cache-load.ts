@@ -3,6 +3,7 @@ import { inspectCache, KvCache } from '@kvfold/kv-core'
 import { fileSource } from '@kvfold/models/node'
 import { ask, checkLength } from '../answer.ts'
 import { answerReport, answerSummary } from '../answer-report.ts'
+import { codings } from '../codings.ts'
 import { load, REFERENCE } from '../load.ts'
 import { questionTokens } from '../question-prompt.ts'
 import { registry } from '../registry.ts'
@@ -52,7 +53,7 @@ async function loadAndAsk(file: string, { question, json = false, ...options }: 
     const asked = questionTokens(tokenizer, question)
     checkLength(model, tokens + asked.length)
     const start = performance.now()
-    cache = await KvCache.load(source, { shape: model.shape, policy, kernels, model, fingerprint: model.fingerprint })
+    cache = await KvCache.load(source, { shape: model.shape, policy, kernels, model, fingerprint: model.fingerprint, codings })
     const loadMs = performance.now() - start
     const task = startTask(`Reading ${asked.length} tokens`, json)
     const result = await ask(loaded, cache, asked, {
