@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { chromium, type Browser, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import * as here from './browser-caches.ts'
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const executablePath = PLACES.find((place) => existsSync(place))
+if (!executablePath) console.log(`SKIPPED a cache in a browser: there is none of ${PLACES.join(', ')}`)
+
+/** The packages as a page has them: one script, bundled from their sources. */
+async function script(): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL('browser-caches.ts', import.meta.url))],
+    bundle: true,
+    write: false,
+    format: 'iife',
+    globalName: 'kvfold',
+    platform: 'browser',
+    conditions: ['@kvfold/source'],
+    target: 'es2022',
+    logLevel: 'error',
+  })
+  return outputFiles[0].text
+}
+
+describe.skipIf(!executablePath)('a cache file between Node and a page in Chromium', () => {
+  let browser: Browser
+  let page: Page
+  const problems: string[] = []
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+    page = await browser.newPage()
+    page.on('pageerror', (error) => problems.push(error.message))
+    await page.addScriptTag({ content: await script() })
+  })
+  afterAll(() => browser.close())
+
+  /** Calls what this test imports as well, in the page. */
+  const there: Pick<typeof here, 'makeFile' | 'nextOutputs'> = {
+    makeFile: (...args) => page.evaluate(`kvfold.makeFile(...${JSON.stringify(args)})`),
+    nextOutputs: (...args) => page.evaluate(`kvfold.nextOutputs(...${JSON.stringify(args)})`),
+  }
+
+  const cases = Object.keys(here.POLICIES).flatMap((policy) => [false, true].map((coded) => [policy, coded] as const))
+  it.each(cases)('goes on alike where it is loaded: %s, coded: %s', async (policy, coded) => {
+    for (const [from, to] of [
+      [here, there],
+      [there, here],
+    ]) {
+      const file = await from.makeFile(policy, coded)
+      const [before, after] = [await from.nextOutputs(file, policy), await to.nextOutputs(file, policy)]
+      expect(before.length).toBe(2 * 22 * 4 * 64)
+      expect(after).toHaveLength(before.length)
+      const worst = before.reduce((most, x, i) => Math.max(most, Math.abs(x - after[i])), 0)
+      expect(worst).toBeLessThan(1e-5)
+      if (coded && policy !== 'full') expect(file.length).toBeLessThan((await from.makeFile(policy, false)).length)
+    }
+    expect(problems).toEqual([])
+  })
+
+  it('is refused in a page as here when it is damaged', async () => {
+    const file = await here.makeFile('cachegen', true)
+    file[file.length - 5000] ^= 1
+    for (const side of [here, there]) await expect(side.nextOutputs(file, 'cachegen')).rejects.toThrow(/does not have its checksum/)
+  })
+})
