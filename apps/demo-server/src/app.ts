@@ -14,7 +14,7 @@ import { page } from './page.ts'
 import { requireKey } from './require-key.ts'
 
 /** Bytes of a body: JSON, with escapes, of the longest prompt. */
-const BYTES_PER_TOKEN = 32
+const BYTES_PER_TOKEN = 16
 const OTHER_BYTES = 64 * 1024
 
 /** What a page of this server may load: itself, WebAssembly, and models from elsewhere. */
@@ -77,6 +77,6 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.route('/', completionRoutes(options))
   app.route('/', infoRoutes(engine))
   openApiRoute(app, apiKey !== undefined)
-  if (options.page !== undefined) app.use(...page(options.page))
+  if (options.page !== undefined) app.use('/*', page(options.page))
   return app
 }

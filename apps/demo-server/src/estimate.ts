@@ -2,7 +2,7 @@ import { DEFAULT_CHUNK, type LlamaModel } from '@kvfold/models'
 import type { Policy } from '@kvfold/kv-core'
 
 /** Tokens per chunk of a prompt: short, so that others wait for a few hundredths of a second at most. Costs nothing: see README. */
-export const CHUNK = 128
+export const CHUNK = 64
 /** Rows that pages may have room for beyond those that are there: a page, a copy of one that was shared, and a step of growth. */
 const SPARE_ROWS = 136
 const FLOAT = 4

@@ -98,7 +98,7 @@ export class Job {
       if (stop.ended) finish = 'stop'
       if (stop.ended || made === maxTokens) break
       this.signal.throwIfAborted()
-      logits = await this.busy(turns.run(() => model.forward([token], seen, { signal: this.signal })))
+      logits = await this.busy(turns.run('token', () => model.forward([token], seen, { signal: this.signal })))
     }
     const rest = stop.push(stream.end()) + stop.end()
     if (rest) yield rest

@@ -43,7 +43,7 @@ export async function readPrompt(
     const end = block === Infinity ? tokens.length : Math.min(tokens.length, (Math.floor(at / block) + 1) * block)
     const part = tokens.slice(at, end)
     const isLast = end === tokens.length
-    const logits = await turns.run(() => model.forward(part, shared, { chunk: CHUNK, logits: isLast ? 'last' : 'none', signal }))
+    const logits = await turns.run('prompt', () => model.forward(part, shared, { chunk: CHUNK, logits: isLast ? 'last' : 'none', signal }))
     if (isLast) return logits
     // The snapshot's own columns must find room.
     if (keep && budget.free >= cache.ledger().columns) prefixes.keep(policy.text, tokens, end, cache)

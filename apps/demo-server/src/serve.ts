@@ -8,7 +8,7 @@ import { pino, type Logger } from 'pino'
 import { openServer, type ServerOptions } from './open-server.ts'
 
 /** Milliseconds for headers, for a whole request, and between two requests of a connection. */
-const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000, connectionsCheckingInterval: 2_000 }
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 30_000, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 }
 /** Milliseconds that answers have to end when the server stops. */
 const GRACE = 10_000
 /** Where the page lies when it was built. */

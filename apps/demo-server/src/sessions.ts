@@ -53,8 +53,12 @@ export class Sessions {
     await this.shrink()
   }
 
+  list(): Session[] {
+    return [...this.sessions.values()]
+  }
+
   get inMemory(): number {
-    return [...this.sessions.values()].filter(({ cache }) => cache).length
+    return this.list().filter(({ cache }) => cache).length
   }
 
   get onDisk(): number {
@@ -62,9 +66,7 @@ export class Sessions {
   }
 
   get fileBytes(): number {
-    let bytes = 0
-    for (const { size } of this.sessions.values()) bytes += size
-    return bytes
+    return this.list().reduce((sum, { size }) => sum + size, 0)
   }
 
   /** Begins a turn: of a session that is there, or of one that is not (undefined). Throws SessionBusyError, SessionLostError. */

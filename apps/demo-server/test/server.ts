@@ -8,6 +8,7 @@ import * as offload from '@kvfold/offload'
 import * as quant from '@kvfold/quant'
 import { modelUrl } from '@kvfold/reference-model'
 import * as sparsePrefill from '@kvfold/sparse-prefill'
+import { memory } from '@tensorflow/tfjs-core'
 import { pino } from 'pino'
 import { openServer, type Loaded, type OpenServer, type ServerOptions } from '../src/index.ts'
 
@@ -34,9 +35,9 @@ export async function open(loaded: Loaded, more: Partial<ServerOptions> = {}): P
   return openServer({ ...loaded, registry, log, budget: 500 * MB, disk: 500 * MB, maxTokens: 256, ...more })
 }
 
-/** Bytes that caches and their work hold, tfjs's tensors aside. */
-export function liveBytes({ kernels }: { kernels: Kernels }): number {
-  return kernels.heap.live
+/** What caches and their work hold: bytes of the heap, and tensors. */
+export function held({ kernels }: { kernels: Kernels }): { bytes: number; tensors: number } {
+  return { bytes: kernels.heap.live, tensors: memory().numTensors }
 }
 
 /** A document with a fact in it. */
@@ -55,6 +56,20 @@ export interface Answer {
   usage: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } }
   kv: { policy: string; bytes: number; peakBytes: number; fullF16Bytes: number; fullF32Bytes: number; rows: number }
   error: { message: string; type: string; param: string | null; code: string }
+}
+
+/** The events of a stream. */
+export async function events(response: Response): Promise<Event[]> {
+  const text = await response.text()
+  const lines = text.split('\n\n').filter(Boolean)
+  if (lines.at(-1) !== 'data: [DONE]') throw new Error(`The stream ends with ${lines.at(-1)}`)
+  return lines.slice(0, -1).map((line) => JSON.parse(line.replace(/^data: /, '')) as Event)
+}
+
+export interface Event extends Omit<Answer, 'choices'> {
+  id: string
+  object: string
+  choices: { delta: { role?: string; content?: string }; text: string; finish_reason: string | null }[]
 }
 
 export async function post(server: OpenServer, path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
