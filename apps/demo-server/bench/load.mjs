@@ -67,7 +67,8 @@ async function client(index) {
 }
 
 // What the process takes with all of its code run, before the load.
-for (const kv_policy of POLICIES) for await (const _ of stream(url, { messages: [{ role: 'user', content: documents[0] }], max_tokens: 4, kv_policy }));
+for (const kv_policy of POLICIES)
+  for await (const _ of stream(url, { messages: [{ role: 'user', content: documents[0] }], max_tokens: 4, kv_policy }));
 const before = rss()
 const end = performance.now() + SECONDS * 1000
 const health = [],
@@ -102,7 +103,9 @@ await close()
 const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`
 const ms = (values, share) => `${quantile(values, share)?.toFixed(0)} ms`
 console.log(`requests  ${JSON.stringify(counts)}; at the end ${running} at work, ${left} bytes reserved`)
-console.log(`budget    ${mb(budget)}: at most ${mb(Math.max(...held))} held and reserved; the process grew by ${mb(peak - before)} from ${mb(before)}`)
+console.log(
+  `budget    ${mb(budget)}: at most ${mb(Math.max(...held))} held and reserved; the process grew by ${mb(peak - before)} from ${mb(before)}`,
+)
 console.log(`healthz   p50 ${ms(health, 0.5)}, p99 ${ms(health, 0.99)}, max ${ms(health, 1)} of ${health.length}`)
 console.log(`ttft      p50 ${ms(firsts, 0.5)}, p99 ${ms(firsts, 0.99)}; between tokens p50 ${ms(gaps, 0.5)}, p99 ${ms(gaps, 0.99)}`)
 const failed = counts.failed > 0 || running > 0 || Math.max(...held) > budget || peak - before > budget || quantile(health, 0.99) > 100

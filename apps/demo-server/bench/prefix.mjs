@@ -14,4 +14,6 @@ await close()
 const ms = (x) => `${x.toFixed(0)} ms`
 console.log(`cold   ${cold.map(ms).join(', ')}`)
 console.log(`warm   ${warm.map(ms).join(', ')}`)
-console.log(`ratio  ${(median(cold) / median(warm)).toFixed(1)}x of the medians, ${(Math.min(...cold) / Math.max(...warm)).toFixed(1)}x at worst`)
+console.log(
+  `ratio  ${(median(cold) / median(warm)).toFixed(1)}x of the medians, ${(Math.min(...cold) / Math.max(...warm)).toFixed(1)}x at worst`,
+)

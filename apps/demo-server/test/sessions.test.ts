@@ -71,7 +71,7 @@ it('keeps its policy', async () => {
 it('takes one turn at a time', async () => {
   await tell('a')
   const [one, two] = await Promise.all([ask('a'), ask('a')])
-  expect([one.status, two.status].sort()).toEqual([200, 409])
+  expect(new Set([one.status, two.status])).toEqual(new Set([200, 409]))
   expect((await ask('a')).status).toBe(200)
 })
 
