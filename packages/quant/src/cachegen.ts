@@ -50,7 +50,8 @@ const WIDTHS = [0.5, 1, 1.5]
  * take 4 bits, 31 steps 8.
  *
  * `delta` = true, the paper: of every ten tokens the first, the anchor, in 8 bits, the others as differences to it in bins that grow with depth,
- * 0.5, 1 and 1.5 by thirds. In memory that takes 8 bits, and every step decodes it: it is for files.
+ * 0.5, 1 and 1.5 by thirds. In memory that takes 8 bits, and every step decodes it: it is for files. It pays only where deltas vary less than
+ * the numbers, which those of the reference model do not (README).
  *
  * Defaults: level 2, the code's.
  *
