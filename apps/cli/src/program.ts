@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { benchCommand } from './commands/bench.ts'
 import { cacheCommand } from './commands/cache.ts'
+import { calibrateCommand } from './commands/calibrate.ts'
 import { demoCommand } from './commands/demo.ts'
 import { evalCommand } from './commands/eval.ts'
 import { headsCommand } from './commands/heads.ts'
@@ -16,7 +17,17 @@ export function createProgram(): Command {
     .version(version)
     .showHelpAfterError('Add --help for help.')
     .exitOverride()
-  for (const add of [runCommand, cacheCommand, evalCommand, methodsCommand, headsCommand, demoCommand, benchCommand, serveCommand])
+  for (const add of [
+    runCommand,
+    cacheCommand,
+    evalCommand,
+    methodsCommand,
+    headsCommand,
+    calibrateCommand,
+    demoCommand,
+    benchCommand,
+    serveCommand,
+  ])
     add(program)
   return program
 }

@@ -9,6 +9,7 @@ import {
   type Preset,
 } from '@kvfold/kv-core'
 import { testMethod } from '@kvfold/kv-core/testing'
+import { calibrateLayer } from '@kvfold/quant'
 import { describe, expect, it } from 'vitest'
 import { registry } from '../src/registry.ts'
 
@@ -21,7 +22,8 @@ const random = createRandom(5)
 const weights = Array.from({ length: 2 }, () =>
   Float32Array.from({ length: 4 * 64 * 2 * 64 }, () => (random() + random() + random() - 1.5) / 8),
 )
-const MODEL: ModelParts = { projections: () => ({ keys: weights[0], values: weights[1] }) }
+const calibration = calibrateLayer(weights[0], weights[1], 128, 64)
+const MODEL: ModelParts = { projections: () => ({ keys: weights[0], values: weights[1] }), calibration: () => calibration }
 
 const methods = registry.list().map(({ method }) => method)
 

@@ -1,3 +1,4 @@
+import { CALIBRATION_FILE, parseCalibration } from './calibration.ts'
 import { configFromHuggingFace } from './config/hugging-face.ts'
 import type { ModelConfig } from './config/model-config.ts'
 import { LlamaModel } from './decoder/model.ts'
@@ -25,7 +26,7 @@ export interface LoadedModel {
 
 /**
  * Loads a model in Hugging Face layout: config.json, model.safetensors (or shards and their index), tokenizer.json and, if there
- * are any, tokenizer_config.json, generation_config.json, chat_template.jinja, retaining-heads.safetensors. A tfjs backend must have been set up.
+ * are any, tokenizer_config.json, generation_config.json, chat_template.jinja, retaining-heads.safetensors, kv-calibration.json. A tfjs backend must have been set up.
  * Throws ModelFormatError, UnsupportedModelError.
  */
 export async function loadModelFiles(files: FileSet, options: LoadOptions = {}): Promise<LoadedModel> {
@@ -39,10 +40,24 @@ export async function loadModelFiles(files: FileSet, options: LoadOptions = {}):
   const weights = await openSafetensors(files)
   const retaining = await openRetainingHeads(files)
   try {
-    return await ready({ ...config, eos }, weights, options, tokenizer, retaining)
+    const loaded = await ready({ ...config, eos }, weights, options, tokenizer, retaining)
+    await calibrate(loaded, files, CALIBRATION_FILE)
+    return loaded
   } finally {
     await weights.close()
     await retaining?.close()
+  }
+}
+
+/** Gives a model its calibration, if there is that file. Throws ModelFormatError, and frees the model then. */
+export async function calibrate({ model }: LoadedModel, files: FileSet, name: string): Promise<void> {
+  try {
+    const json = await readJson(files, name)
+    const { layers, kvHeads, headDim } = model.shape
+    if (json !== undefined) model.calibrations = parseCalibration(json, layers, kvHeads * headDim, `${files.name}/${name}`)
+  } catch (error) {
+    model.dispose()
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
 import { fromHalf, toHalfSaturated } from '@kvfold/kernels'
 import { type Codec, createRandom, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
+import { putBits, takeBits } from './bits.ts'
 
 /** What a number drawn from N(0, 1) is best rounded to, for 1 to 4 bits (Lloyd and Max): the upper halves of symmetric tables. */
 const UPPER: Record<number, readonly number[]> = {
@@ -104,17 +105,4 @@ export function hadamard(x: Float32Array): void {
   }
   const scale = 1 / Math.sqrt(block)
   for (let i = 0; i < x.length; i++) x[i] *= scale
-}
-
-function putBits(bytes: Uint8Array, from: number, at: number, code: number): void {
-  const place = from + (at >> 3)
-  const shifted = code << (at & 7)
-  bytes[place] |= shifted
-  if (shifted > 255) bytes[place + 1] |= shifted >> 8
-}
-
-function takeBits(bytes: Uint8Array, from: number, at: number, bits: number): number {
-  const place = from + (at >> 3)
-  const two = bytes[place] | ((at & 7) + bits > 8 ? bytes[place + 1] << 8 : 0)
-  return (two >> (at & 7)) & ((1 << bits) - 1)
 }

@@ -1,5 +1,5 @@
 import { dispose, tidy, type Tensor2D } from '@tensorflow/tfjs-core'
-import type { CacheShape, ModelParts, Projections } from '@kvfold/kv-core'
+import type { CacheShape, Calibration, ModelParts, Projections } from '@kvfold/kv-core'
 import { cacheShape, type ModelConfig } from '../config/model-config.ts'
 import type { Weights } from '../weights/weights.ts'
 import { embed } from './embedding.ts'
@@ -35,6 +35,8 @@ export class LlamaModel implements ModelParts {
   readonly fingerprint: string
   /** How the model is asked to repeat a prompt, for policies that read it twice (`kvzip`). Loaders set it from the tokenizer. */
   repeat?: RepeatRequest
+  /** What `kvfold calibrate` found, by layer, for policies that need it (`kvquant`). Loaders set it where there is a file. */
+  calibrations?: readonly Calibration[]
 
   private constructor(config: ModelConfig, fingerprint: string) {
     this.config = config
@@ -136,6 +138,11 @@ export class LlamaModel implements ModelParts {
       ...(key.bias && { keyBias: read(key.bias) }),
       ...(value.bias && { valueBias: read(value.bias) }),
     }
+  }
+
+  /** See `ModelParts`: undefined unless the model was loaded with a calibration. */
+  calibration(layer: number): Calibration | undefined {
+    return this.calibrations?.[layer]
   }
 
   /** Frees the weights. */

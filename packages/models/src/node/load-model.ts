@@ -1,5 +1,7 @@
+import { basename, dirname } from 'node:path'
+import { CALIBRATION_FILE } from '../calibration.ts'
 import { DownloadError } from '../errors.ts'
-import { loadGguf, loadModelFiles, type LoadedModel, type LoadOptions } from '../load.ts'
+import { calibrate, loadGguf, loadModelFiles, type LoadedModel, type LoadOptions } from '../load.ts'
 import { startBackend } from './backend.ts'
 import { directoryFiles, fileSource, kindOf } from './files.ts'
 import { downloadFile, downloadModel, type HubOptions } from './hub.ts'
@@ -8,14 +10,16 @@ export type LoadModelOptions = LoadOptions & HubOptions
 
 /**
  * Loads a model from a folder in Hugging Face layout, a `.gguf` file, a repository name on the Hugging Face hub (`owner/name`), or a GGUF file
- * there (`owner/name/file.gguf`). Starts tfjs's wasm backend if none is set up.
+ * there (`owner/name/file.gguf`); with what `kvfold calibrate` wrote beside it. Starts tfjs's wasm backend if none is set up.
  * Throws ModelFormatError, UnsupportedModelError, DownloadError.
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = await locate(source, options)
   await startBackend()
   if ((await kindOf(path)) === 'directory') return loadModelFiles(directoryFiles(path), options)
-  return loadGguf(await fileSource(path), options)
+  const loaded = await loadGguf(await fileSource(path), options)
+  await calibrate(loaded, directoryFiles(dirname(path)), `${basename(path, '.gguf')}.${CALIBRATION_FILE}`)
+  return loaded
 }
 
 /** The folder or file of a source, downloaded if need be. */

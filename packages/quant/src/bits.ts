@@ -1,0 +1,14 @@
+/** Writes a code of up to 8 bits, the bit `at` of those after byte `from` being its lowest. The bytes must be zero before. */
+export function putBits(bytes: Uint8Array, from: number, at: number, code: number): void {
+  const place = from + (at >> 3)
+  const shifted = code << (at & 7)
+  bytes[place] |= shifted
+  if (shifted > 255) bytes[place + 1] |= shifted >> 8
+}
+
+/** The code of `bits` bits that begins there. */
+export function takeBits(bytes: Uint8Array, from: number, at: number, bits: number): number {
+  const place = from + (at >> 3)
+  const two = bytes[place] | ((at & 7) + bits > 8 ? bytes[place + 1] << 8 : 0)
+  return (two >> (at & 7)) & ((1 << bits) - 1)
+}
