@@ -132,6 +132,10 @@ export class XquantBasis implements Basis {
     const strip = Math.min(STRIP, rows) * headDim * 4
     const stride = into.length * headDim
     const scratch = malloc(into.length * strip)
+    // Keys and values that are packed apart do not mix: half of the blocks are zero.
+    const blocks = from
+      .flatMap((_, h) => into.map((__, g) => ({ h, g })))
+      .filter(({ h, g }) => !isZero(matrix, h * headDim, g * headDim, headDim, stride))
     this.withMatrix(matrix, (address) => {
       for (let first = 0; first < rows; first += STRIP) {
         const count = Math.min(STRIP, rows - first)
@@ -141,16 +145,15 @@ export class XquantBasis implements Basis {
           into.map((_, g) => scratch + g * strip),
           count,
         )
-        for (const [h, slab] of from.entries())
-          for (let g = 0; g < into.length; g++)
-            kernels.matmul(
-              slab + at,
-              { address: address + (h * headDim * stride + g * headDim) * 4, stride },
-              { address: scratch + g * strip, stride: headDim },
-              count,
-              headDim,
-              headDim,
-            )
+        for (const { h, g } of blocks)
+          kernels.matmul(
+            from[h] + at,
+            { address: address + (h * headDim * stride + g * headDim) * 4, stride },
+            { address: scratch + g * strip, stride: headDim },
+            count,
+            headDim,
+            headDim,
+          )
         for (const [g, slab] of into.entries()) kernels.heap.u8.copyWithin(slab + at, scratch + g * strip, scratch + g * strip + bytes)
       }
     })
@@ -179,6 +182,11 @@ export class XquantBasis implements Basis {
     use(address)
     free(address, matrix.byteLength)
   }
+}
+
+function isZero(matrix: Float32Array, row: number, column: number, size: number, stride: number): boolean {
+  for (let i = row; i < row + size; i++) for (let j = column; j < column + size; j++) if (matrix[i * stride + j] !== 0) return false
+  return true
 }
 
 function negated(matrix: Float32Array): Float32Array {
