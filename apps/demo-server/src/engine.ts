@@ -118,7 +118,7 @@ export class Engine {
     const tokens = work.prompt(false)
     const made = this.room(work, tokens, 0)
     const found = prefixes.find(policy.text, tokens)
-    const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels })
+    const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels, model })
     const from = found?.length ?? 0
     // It counts until the request has bytes of its own.
     budget.rest(cache)

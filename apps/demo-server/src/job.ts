@@ -73,7 +73,7 @@ export class Job {
     const { work, start, shared } = this
     const { model, tokenizer, turns, metrics } = shared
     const { cache, maxTokens } = start
-    const seen = sharedCache(cache, turns, this.signal)
+    const seen = sharedCache(cache, turns)
     let logits = await this.busy(this.read(seen))
     const stream = tokenizer.stream()
     const stop = new StopText(work.stops, work.trimStart)

@@ -79,7 +79,8 @@ export class SessionFiles {
   async read(id: string, policy: Policy): Promise<KvCache> {
     const source = await fileSource(this.path(id))
     try {
-      return await KvCache.load(source, { shape: this.model.shape, policy, kernels: this.kernels, fingerprint: this.model.fingerprint })
+      const { model, kernels } = this
+      return await KvCache.load(source, { shape: model.shape, policy, kernels, model, fingerprint: model.fingerprint })
     } finally {
       await source.close?.()
     }

@@ -1,16 +1,12 @@
 import type { KvCache, LayerCache } from '@kvfold/kv-core'
 import type { Turns } from './turns.ts'
 
-/**
- * A cache as the model sees it when others wait for the thread: before each layer's attention they may go first. All else passes through.
- * After `signal` aborts, the next attention throws its reason.
- */
-export function sharedCache(cache: KvCache, turns: Turns, signal: AbortSignal): KvCache {
+/** A cache as the model sees it when others wait for the thread: before each layer's attention they may go first. All else passes through. */
+export function sharedCache(cache: KvCache, turns: Turns): KvCache {
   const layers = Array.from({ length: cache.shape.layers }, (_, i) => {
     const layer = cache.layer(i)
     const attend: LayerCache['attend'] = async (input) => {
       await turns.next()
-      signal.throwIfAborted()
       return layer.attend(input)
     }
     return instead(layer, { attend })

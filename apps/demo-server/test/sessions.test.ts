@@ -62,6 +62,16 @@ it('is the same as one conversation in two requests, without a policy', async ()
   expect(inSession.usage.prompt_tokens).toBe(whole.usage.prompt_tokens)
 })
 
+it('reads the last token that it made, with what comes next', async () => {
+  const complete = async (prompt: string): Promise<Answer> =>
+    (await post(server, '/v1/completions', { prompt, max_tokens: 5, session: 'a', stop: ['\u0000'] })).json() as Promise<Answer>
+  const first = await complete('Once upon a time')
+  const second = await complete(' there was')
+  const more = loaded.tokenizer.encode(' there was', { special: false }).length
+  expect(second.usage.prompt_tokens).toBe(first.usage.prompt_tokens + 5 + more)
+  expect(second.usage.prompt_tokens_details.cached_tokens).toBe(first.usage.prompt_tokens + 4)
+})
+
 it('keeps its policy', async () => {
   await tell('a')
   expect(await ask('a', QUESTION, { kv_policy: 'full' })).toMatchObject({ status: 400, error: { param: 'kv_policy' } })
