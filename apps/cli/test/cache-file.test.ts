@@ -3,8 +3,10 @@ import { createRandom, KvCache, PolicyConflictError, type CacheShape, type PageC
 import { describe, expect, it } from 'vitest'
 import { codings } from '../src/codings.ts'
 import { registry } from '../src/registry.ts'
+import { randomModel } from './random-model.ts'
 
 const SHAPE: CacheShape = { layers: 3, queryHeads: 4, kvHeads: 2, headDim: 64, rope: { theta: 10_000 } }
+const model = randomModel(SHAPE)
 const kernels = createKernels()
 
 /** Every method that takes a budget, unpacked and packed, and whatever else has a state of its own. */
@@ -80,11 +82,11 @@ describe('a cache file', () => {
   it.each(POLICIES.map((policy): [string, Policy] => [policy.text, policy]))('goes on bit by bit: %s', async (_, policy) => {
     const random = createRandom(POLICIES.indexOf(policy))
     const before = kernels.heap.live
-    const cache = new KvCache(SHAPE, { policy, kernels })
+    const cache = new KvCache(SHAPE, { policy, kernels, model })
     for (const n of [150, 1, 1, 30, 1, 1]) await feed(cache, draw(SHAPE, n, random))
 
     const file = await saved(cache)
-    const loaded = await KvCache.load(file, { shape: SHAPE, policy, kernels, fingerprint: 'x' })
+    const loaded = await KvCache.load(file, { shape: SHAPE, policy, kernels, model, fingerprint: 'x' })
     const held = cache.ledger()
     const away = Object.values(held.tiers).reduce((a, b) => a + b, 0)
     expect(loaded.ledger()).toMatchObject({
@@ -100,7 +102,7 @@ describe('a cache file', () => {
     expect((await saved(loaded)).equals(file)).toBe(true)
     for (const coding of codings) {
       const coded = await saved(cache, coding)
-      const again = await KvCache.load(coded, { shape: SHAPE, policy, kernels, fingerprint: 'x', codings })
+      const again = await KvCache.load(coded, { shape: SHAPE, policy, kernels, model, fingerprint: 'x', codings })
       expect((await saved(again)).equals(file)).toBe(true)
       expect(coded.length).toBeLessThanOrEqual(file.length)
       await again.dispose()
@@ -121,7 +123,7 @@ describe('a cache file', () => {
 
   it('of a cache that reads its prompt twice waits for the second reading', async () => {
     const policy = registry.policy('kvzip(budget=40)')
-    const cache = new KvCache(SHAPE, { policy, kernels })
+    const cache = new KvCache(SHAPE, { policy, kernels, model })
     const inputs = draw(SHAPE, 100, createRandom(1))
     for (const [layer, input] of inputs.entries()) await cache.layer(layer).attend(input)
     expect(cache.unread).toBe(100)

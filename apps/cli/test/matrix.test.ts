@@ -1,29 +1,14 @@
-import {
-  type CacheShape,
-  compose,
-  createRandom,
-  describeParams,
-  PolicyConflictError,
-  type Method,
-  type ModelParts,
-  type Preset,
-} from '@kvfold/kv-core'
+import { type CacheShape, compose, describeParams, PolicyConflictError, type Method, type Preset } from '@kvfold/kv-core'
 import { testMethod } from '@kvfold/kv-core/testing'
-import { calibrateLayer } from '@kvfold/quant'
 import { describe, expect, it } from 'vitest'
 import { registry } from '../src/registry.ts'
+import { randomModel } from './random-model.ts'
 
 // Small enough for the laws' short prompts: what is not listed keeps its default.
 const SMALL: Record<string, unknown> = { budget: 48, window: 8, residual: 32, resident: 32, sinks: 2, chunk: 40, every: 3 }
 const SHAPE: CacheShape = { layers: 2, queryHeads: 4, kvHeads: 2, headDim: 64, rope: { theta: 10_000 } }
 
-/** Random weights, of inputs as wide as the queries. */
-const random = createRandom(5)
-const weights = Array.from({ length: 2 }, () =>
-  Float32Array.from({ length: 4 * 64 * 2 * 64 }, () => (random() + random() + random() - 1.5) / 8),
-)
-const calibration = calibrateLayer(weights[0], weights[1], 128, 64)
-const MODEL: ModelParts = { projections: () => ({ keys: weights[0], values: weights[1] }), calibration: () => calibration }
+const MODEL = randomModel(SHAPE)
 
 const methods = registry.list().map(({ method }) => method)
 
