@@ -16,7 +16,6 @@ const LEVELS = {
   1: {
     keys: [
       [0, 16],
-      [10 / 32, 16],
       [20 / 32, 12],
     ],
     values: [
@@ -57,9 +56,10 @@ const WIDTHS = [0.5, 1, 1.5]
  *
  * Deviations: a token's scale is a head's, not that of all heads; it is float16. Layers are shares of the depth, where the code counts those of
  * 32. Halves round up, not to even. The paper does not say what its bins are of nor whether differences are to the anchor as it was: here they
- * are of the difference's root mean square, with which normal numbers take the paper's 2 to 2.5 bits, and to the anchor as it is read back. The paper
- * has no levels: 1 and 3 have bins twice and half as wide. New tokens are packed as they come (with `delta` ten at a time, so that 0 to 9 are
- * unpacked), while there a cache is made once and then grows unpacked.
+ * are of the difference's root mean square, with which normal numbers take about 3, 2.1 and 1.5 bits, and to the anchor as it is read back. The
+ * paper has no levels: 1 and 3 have bins twice and half as wide. Ten tokens are ten rows as they are packed: where others left before, of those
+ * that stayed. New rows are packed as they come (with `delta` ten at a time, so that 0 to 9 are unpacked), while there a cache is made once and
+ * then grows unpacked.
  */
 export const cachegen: Method<typeof params> = defineMethod({
   name: 'cachegen',
