@@ -6,7 +6,7 @@ import type { Logger } from 'pino'
 import { completionRoutes } from './completion-routes.ts'
 import type { Engine } from './engine.ts'
 import type { Env } from './env.ts'
-import { BodyTooLargeError, NotFoundError } from './errors.ts'
+import { BodyTooLargeError, ClientLeftError, NotFoundError } from './errors.ts'
 import { errorBody, httpError } from './http-error.ts'
 import { infoRoutes } from './info-routes.ts'
 import { openApiRoute } from './open-api.ts'
@@ -57,7 +57,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   })
   app.use(secureHeaders({ contentSecurityPolicy: CONTENT_POLICY, strictTransportSecurity: false }))
   app.onError((error, c) => {
-    const known = httpError(error)
+    const known = c.req.raw.signal.aborted ? new ClientLeftError() : httpError(error)
     if (known.status === 500) c.var.log.error({ error }, 'request failed')
     if (known.retryAfter !== undefined) c.header('retry-after', String(known.retryAfter))
     if (known.status === 401) c.header('www-authenticate', 'Bearer')

@@ -48,6 +48,13 @@ export class Budget {
     return bytes
   }
 
+  /** Bytes that requests at work have added and may still add. */
+  private get taken(): number {
+    let bytes = 0
+    for (const { bytes: most } of this.running) bytes += most
+    return bytes
+  }
+
   get free(): number {
     return this.bytes - this.held - this.reserved
   }
@@ -65,7 +72,9 @@ export class Budget {
       )
     const turn = this.line.then(async () => {
       while (this.free < bytes) {
-        if (!(await make())) throw new BusyError(bytes, Math.min(60, Math.max(1, Math.ceil(this.meanSeconds))))
+        // What requests at work may take stays taken, whatever rests: then nothing is given up in vain.
+        const inVain = this.taken + bytes > this.bytes
+        if (inVain || !(await make())) throw new BusyError(bytes, Math.min(60, Math.max(1, Math.ceil(this.meanSeconds))))
       }
       return this.reservation(bytes)
     })

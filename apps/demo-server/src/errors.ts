@@ -72,6 +72,13 @@ export class SessionLostError extends HttpError {
   }
 }
 
+/** The client closed its connection, or does not read what it asked for. Nobody sees this answer but the log. */
+export class ClientLeftError extends HttpError {
+  constructor() {
+    super(408, 'client_left', 'The client left before its answer was ready.')
+  }
+}
+
 /** The server takes no more requests. */
 export class StoppingError extends HttpError {
   constructor() {

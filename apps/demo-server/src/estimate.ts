@@ -41,16 +41,16 @@ export function stepBytes(model: LlamaModel, policy: Policy, seen: number, made:
 function workBytes(model: LlamaModel, policy: Policy, rows: number, fresh: number): number {
   const { queryHeads, kvHeads, headDim } = model.shape
   const { width, vocabulary } = model.config
-  const { windowAttention = 0, queries, queryMoments, reconstruction } = policy.needs
+  const { queries, queryMoments, reconstruction } = policy.needs
+  const window = Math.min(policy.needs.windowAttention ?? 0, rows)
   const chunk = Math.min(CHUNK, fresh)
   const isFull = policy.text === 'full'
   // Activations between layers; queries, keys, values and outputs of a chunk, before and after rotation; logits.
   let floats = fresh * width + chunk * (4 * queryHeads + 2 * kvHeads) * headDim + 3 * chunk * headDim + vocabulary
   // A layer's rows while they are scored, laid anew and packed, and what is seen of them.
-  if (!isFull)
-    floats += (2 * kvHeads * headDim + 8 * queryHeads) * (rows + SPARE_ROWS) + queryHeads * windowAttention * (rows + headDim) * 2
+  if (!isFull) floats += (2 * kvHeads * headDim + 8 * queryHeads) * (rows + SPARE_ROWS) + queryHeads * window * (rows + headDim) * 2
   if (queries || queryMoments !== undefined) floats += 2 * queryHeads * headDim * (fresh + headDim)
   if (reconstruction) floats += (2 * kvHeads * headDim + width + queryHeads * headDim) * DEFAULT_CHUNK
-  if (policy.trigger?.chunk) floats += 2 * queryHeads * headDim * policy.trigger.chunk
+  if (policy.trigger?.chunk) floats += 2 * queryHeads * headDim * Math.min(policy.trigger.chunk, fresh)
   return floats * FLOAT
 }

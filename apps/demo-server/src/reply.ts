@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { streamSSE, type SSEStreamingApi } from 'hono/streaming'
 import { usageOf, type AnswerForm } from './answers.ts'
 import type { Env } from './env.ts'
+import { ClientLeftError } from './errors.ts'
 import { errorBody, httpError } from './http-error.ts'
 import type { Job, Outcome } from './job.ts'
 
@@ -30,7 +31,7 @@ export async function replyWhole(c: Context<Env>, job: Job, form: AnswerForm): P
 /** Answers token by token, as server-sent events. The last one before `[DONE]` has what it took. */
 export function replyStream(c: Context<Env>, job: Job, form: AnswerForm, includeUsage: boolean): Response {
   return streamSSE(c, async (stream) => {
-    stream.onAbort(() => job.abort(new Error('The client left.')))
+    stream.onAbort(() => job.abort(new ClientLeftError()))
     const send = sender(c, stream, job)
     try {
       if (form.first) await send(form.first())
@@ -66,12 +67,12 @@ export function replyStream(c: Context<Env>, job: Job, form: AnswerForm, include
 function sender(c: Context<Env>, stream: SSEStreamingApi, job: Job): (event: object) => Promise<void> {
   return async (event) => {
     const timer = setTimeout(() => {
-      job.abort(new Error('The client does not read.'))
+      job.abort(new ClientLeftError())
       c.env.outgoing.destroy()
     }, SEND)
     await stream.writeSSE({ data: JSON.stringify(event) })
     clearTimeout(timer)
-    if (stream.aborted) throw new Error('The client left.')
+    if (stream.aborted) throw new ClientLeftError()
   }
 }
 

@@ -43,6 +43,20 @@ describe('chat', () => {
     expect(kv.bytes).toBeLessThan(kv.fullF32Bytes / 6)
   })
 
+  it.each([
+    'kvzip(budget=50%)',
+    'flexprefill',
+    'locret(budget=200)',
+    'h2o(budget=80%) + rerotate',
+    'keydiff(budget=80%) + trigger(chunk=100) + int8',
+    'tova(budget=80%) + d2o',
+  ])('answers under %s, which asks much of a cache', async (kv_policy) => {
+    const { status, choices, kv } = await chat(server, { messages: asked(document(12)), max_tokens: 20, kv_policy })
+    expect(status).toBe(200)
+    expect(choices[0].message.content).toMatch(/\w/)
+    expect(kv.policy).toBe(kv_policy)
+  })
+
   it('finds the question after the last empty line of a message, and the document before it', async () => {
     const apart = await chat(server, { messages: asked(document(6)), max_tokens: 30 })
     const together = await chat(server, { messages: [{ role: 'user', content: `${document(6)}\n\n${QUESTION}` }], max_tokens: 30 })

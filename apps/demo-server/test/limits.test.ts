@@ -32,6 +32,22 @@ describe('the budget', () => {
     for (let i = 4; i < 8; i++) expect((await ask(i)).status).toBe(200)
   })
 
+  it('gives up nothing for a request that is refused all the same', async () => {
+    server = await open(loaded, { budget: 30 * MB })
+    const { prefixes } = server.engine.shared
+    await chat(server, { messages: asked(document(10)), max_tokens: 1 })
+    const before = prefixes.size
+    const long = post(server, '/v1/chat/completions', {
+      messages: asked(document(60, 'far ship')),
+      max_tokens: 1,
+      kv_policy: 'kivi(bits=4)',
+    })
+    await setTimeout(20)
+    expect((await chat(server, { messages: asked(document(55, 'near ship')), max_tokens: 1 })).status).toBe(429)
+    expect(prefixes.size).toBe(before)
+    expect((await long).status).toBe(200)
+  })
+
   it('is never exceeded', async () => {
     const budget = 20 * MB
     server = await open(loaded, { budget })

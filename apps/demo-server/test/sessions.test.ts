@@ -97,7 +97,7 @@ it('is as it was after a turn that failed', async () => {
     signal: leaving.signal,
   })
   setTimeout(() => leaving.abort(), 30)
-  expect((await response).status).toBe(500)
+  expect((await response).status).toBe(408)
   expect(server.engine.shared.sessions.list()[0].bytes).toBe(bytes)
   expect((await ask('a')).choices[0].message.content).toContain('4821375')
 })
