@@ -6,7 +6,7 @@ import type { Prefixes } from './prefixes.ts'
 import type { Turns } from './turns.ts'
 
 /** Without a policy a prompt is read in blocks of so many tokens, a whole number of pages, and a snapshot is taken after each. */
-export const BLOCK = 256
+const BLOCK = 256
 
 /** What reading needs. */
 export interface Reader {
