@@ -51,6 +51,9 @@ export interface Shared extends Loaded {
 export class Engine {
   readonly shared: Shared
   private readonly jobs = new Set<Job>()
+  /** Requests that are being admitted. */
+  private starting = 0
+  /** No more requests are taken. */
   stopping = false
 
   constructor(shared: Shared) {
@@ -68,6 +71,15 @@ export class Engine {
    */
   async start(work: Work, signal: AbortSignal): Promise<Job> {
     if (this.stopping) throw new StoppingError()
+    this.starting++
+    try {
+      return await this.admit(work, signal)
+    } finally {
+      this.starting--
+    }
+  }
+
+  private async admit(work: Work, signal: AbortSignal): Promise<Job> {
     const { registry, sessions } = this.shared
     const asked = work.policy === undefined ? undefined : requestPolicy(registry, work.policy)
     const id = work.session
@@ -162,12 +174,18 @@ export class Engine {
     return budget.reserve(bytes, async () => (await prefixes.drop()) || (await sessions.moveOldest()))
   }
 
+  private get working(): boolean {
+    return this.jobs.size > 0 || this.starting > 0
+  }
+
   /** Takes no more requests, and waits for those at work: `grace` milliseconds long, then they end. */
   async stop(grace: number): Promise<void> {
     this.stopping = true
     const end = performance.now() + grace
-    while (this.jobs.size > 0 && performance.now() < end) await setTimeout(20)
-    for (const job of this.jobs) job.abort(new StoppingError())
-    while (this.jobs.size > 0) await setTimeout(5)
+    while (this.working && performance.now() < end) await setTimeout(20)
+    while (this.working) {
+      for (const job of this.jobs) job.abort(new StoppingError())
+      await setTimeout(5)
+    }
   }
 }
