@@ -72,7 +72,8 @@ for (const kv_policy of POLICIES)
 const before = rss()
 const end = performance.now() + SECONDS * 1000
 const health = [],
-  held = []
+  held = [],
+  promised = []
 let peak = 0
 
 async function watch() {
@@ -89,7 +90,9 @@ async function watch() {
 async function ledger() {
   while (performance.now() < end) {
     const [cache, reserved] = await memory()
-    held.push(cache + reserved)
+    held.push(cache)
+    // A page that a snapshot shared and its request copied counts here twice until the request ends: this may pass the budget by as much.
+    promised.push(cache + reserved)
     await setTimeout(500)
   }
 }
@@ -104,7 +107,7 @@ const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`
 const ms = (values, share) => `${quantile(values, share)?.toFixed(0)} ms`
 console.log(`requests  ${JSON.stringify(counts)}; at the end ${running} at work, ${left} bytes reserved`)
 console.log(
-  `budget    ${mb(budget)}: at most ${mb(Math.max(...held))} held and reserved; the process grew by ${mb(peak - before)} from ${mb(before)}`,
+  `budget    ${mb(budget)}: at most ${mb(Math.max(...held))} held, ${mb(Math.max(...promised))} with what was reserved; the process grew by ${mb(peak - before)} from ${mb(before)}`,
 )
 console.log(`healthz   p50 ${ms(health, 0.5)}, p99 ${ms(health, 0.99)}, max ${ms(health, 1)} of ${health.length}`)
 console.log(`ttft      p50 ${ms(firsts, 0.5)}, p99 ${ms(firsts, 0.99)}; between tokens p50 ${ms(gaps, 0.5)}, p99 ${ms(gaps, 0.99)}`)
