@@ -126,33 +126,28 @@ export class Engine {
 
   /** A prompt of its own, from the longest snapshot that it begins with. */
   private async begin(work: Work, policy: Policy): Promise<Start> {
-    const { model, kernels, prefixes, budget, metrics } = this.shared
+    const { model, kernels, prefixes, metrics } = this.shared
     const tokens = work.prompt(false)
-    const made = this.room(work, tokens, 0)
-    const found = prefixes.find(policy.text, tokens)
-    const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels, model })
-    const from = found?.length ?? 0
-    // It counts until the request has bytes of its own.
-    budget.rest(cache)
-    try {
-      const demand = { seen: from, held: cache.ledger().bytes, fresh: tokens.length - from, made }
+    const maxTokens = this.room(work, tokens, 0)
+    for (;;) {
+      const found = prefixes.find(policy.text, tokens)
+      const from = found?.length ?? 0
+      const demand = { seen: from, held: found?.cache.ledger().bytes ?? 0, fresh: tokens.length - from, made: maxTokens }
       const reservation = await this.reserve(mostBytes(model, policy, demand))
-      metrics.prefixes.inc({ found: found ? 'yes' : 'no' })
-      return {
-        policy,
-        cache,
-        tokens,
-        before: 0,
-        from,
-        logits: from === tokens.length ? found?.logits : undefined,
-        maxTokens: made,
-        reservation,
+      try {
+        // Room was made of what it would go on from.
+        if (prefixes.find(policy.text, tokens) !== found) {
+          reservation.release()
+          continue
+        }
+        const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels, model })
+        metrics.prefixes.inc({ found: found ? 'yes' : 'no' })
+        const logits = from === tokens.length ? found?.logits : undefined
+        return { policy, cache, tokens, before: 0, from, logits, maxTokens, reservation }
+      } catch (error) {
+        reservation.release()
+        throw error
       }
-    } catch (error) {
-      await cache.dispose()
-      throw error
-    } finally {
-      budget.wake(cache)
     }
   }
 
