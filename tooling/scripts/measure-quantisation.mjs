@@ -10,7 +10,7 @@ import { evaluate } from '@kvfold/eval'
 import { heldOutDocuments } from '@kvfold/eval/node'
 import * as eviction from '@kvfold/eviction'
 import { createKernels } from '@kvfold/kernels'
-import { affine, compose, defineMethod, KvCache, RecordedPrompt, Registry } from '@kvfold/kv-core'
+import { affine, defineMethod, KvCache, RecordedPrompt, Registry } from '@kvfold/kv-core'
 import { loadModel } from '@kvfold/models/node'
 import * as quant from '@kvfold/quant'
 import { modelUrl } from '@kvfold/reference-model'
@@ -46,7 +46,7 @@ const METHODS = {
     'int4',
     'flexgen',
     'kivi(bits=4, residual=32)',
-    'kivi(bits=4, group=32, residual=32)',
+
     'gear(bits=4)',
     'zipcache(low=4)',
     'zipcache',
@@ -61,7 +61,6 @@ const METHODS = {
   ],
   3: ['kvquant(bits=3)', 'turboquant(bits=3)'],
   2: [
-    'kivi(bits=2, residual=32)',
     'kivi(bits=2, group=32, residual=32)',
     'swapped-kivi',
     'flexgen(bits=2, group=32)',
@@ -74,7 +73,7 @@ const METHODS = {
 }
 const ALL = Object.values(METHODS).flat()
 /** What needs a calibrated model; the reference model is. */
-const CALIBRATED = ALL.filter((text) => text.startsWith('kvquant'))
+const isCalibrated = (text) => text.startsWith('kvquant')
 const SMOLLM = process.env.KVFOLD_SMOLLM ?? 'HuggingFaceTB/SmolLM2-135M-Instruct'
 
 const kernelsOf = () => createKernels()
@@ -85,25 +84,9 @@ async function loaded(name) {
 
 async function fidelity({ model: name, tasks, context, samples, texts }) {
   const { model, tokenizer, kernels, documents } = await loaded(name)
-  const policies = texts.filter((text) => model.calibration(0) || !CALIBRATED.includes(text)).map((text) => registry.policy(text))
-  const rows = []
-  for (const [task, count] of tasks) {
-    const onProgress = ({ done, total, policy }) => process.stderr.write(`\r${task} ${done} of ${total}: ${policy}\x1b[K`)
-    rows.push(
-      ...(await evaluate({
-        model,
-        tokenizer,
-        kernels,
-        documents,
-        policies,
-        tasks: [task],
-        context,
-        samples: count ?? samples,
-        seed: 1,
-        onProgress,
-      })),
-    )
-  }
+  const policies = texts.filter((text) => model.calibration(0) || !isCalibrated(text)).map((text) => registry.policy(text))
+  const onProgress = ({ done, total, task, policy }) => process.stderr.write(`\r${done} of ${total}: ${task}, ${policy}\x1b[K`)
+  const rows = await evaluate({ model, tokenizer, kernels, documents, policies, tasks, context, samples, seed: 1, onProgress })
   process.stderr.write('\n')
   // A row is a position, keys and values of a head; effective bits are of these numbers, with all overhead.
   return rows.map((row) => ({ ...row, bitsPerNumber: (32 * row.kvBytes) / row.fullF32Bytes }))
@@ -180,17 +163,36 @@ async function files({ context, texts }) {
   return rows
 }
 
-const TASKS = [['perplexity', 2], ['needle'], ['key-value']]
+const TASKS = ['perplexity', 'needle', 'key-value']
+/** One or two of each family, for what takes long. */
+const SOME = [
+  'int8',
+  'int4',
+  'flexgen',
+  'kivi(bits=4, residual=32)',
+  'gear(bits=4)',
+  'zipcache(low=4)',
+  'mikv',
+  'xquant(bits=4)',
+  'cachegen(level=2)',
+  'kvquant(bits=3)',
+  'turboquant(bits=3)',
+  'kivi(bits=2, group=32, residual=32)',
+  'swapped-kivi',
+  'gear(bits=2)',
+  'xquant(bits=2)',
+  'xquant-cl(bits=2)',
+]
 const PARTS = {
-  '4k': () => fidelity({ tasks: TASKS, context: 4096, samples: 4, texts: ALL }),
-  '8k': () => fidelity({ tasks: TASKS, context: 8192, samples: 2, texts: ALL }),
-  smollm: () => fidelity({ model: SMOLLM, tasks: [['perplexity', 2], ['needle']], context: 2048, samples: 2, texts: ALL }),
+  '4k': () => fidelity({ tasks: TASKS, context: 4096, samples: 2, texts: ALL }),
+  '8k': () => fidelity({ tasks: TASKS, context: 8192, samples: 1, texts: SOME }),
+  smollm: () => fidelity({ model: SMOLLM, tasks: ['perplexity', 'needle'], context: 2048, samples: 1, texts: SOME }),
   // What h2o and snapkv hold in float32 in the bytes that mikv takes for all rows; and in 8 bits.
   'equal-bytes': () =>
     fidelity({
-      tasks: [['key-value'], ['needles']],
+      tasks: ['key-value', 'needles'],
       context: 4096,
-      samples: 8,
+      samples: 6,
       texts: [
         'h2o(budget=100%) + mikv',
         'snapkv(budget=100%) + mikv',

@@ -1,28 +1,65 @@
 import { madd } from './simd'
 
+/** Rows of a that stay in the second cache while all columns of b pass. */
+const STRIP: i32 = 256
+/** From so many rows on, eight columns of b are first laid together: their lines no longer get in each other's way. */
+const MANY: i32 = 16
+
 /**
  * into [rows][columns] += a [rows][inner] b [inner][columns]; rows of b and of `into` lie `bStride` and `intoStride` floats apart. Columns are
- * a multiple of 4. Tiles of four rows and eight columns stay in registers, over eight columns of b that stay in the nearest cache.
+ * a multiple of 4. `scratch`: inner * 32 bytes.
  */
-export function matmul(a: usize, rows: i32, inner: i32, b: usize, bStride: usize, columns: i32, into: usize, intoStride: usize): void {
-  const aBytes = (<usize>inner) << 2,
+export function matmul(
+  a: usize,
+  rows: i32,
+  inner: i32,
+  b: usize,
+  bStride: usize,
+  columns: i32,
+  into: usize,
+  intoStride: usize,
+  scratch: usize,
+): void {
+  const rowBytes = (<usize>inner) << 2,
     bBytes = bStride << 2,
     intoBytes = intoStride << 2
-  let column = 0
-  for (; column + 8 <= columns; column += 8, b += 32, into += 32) {
-    let from = a,
+  for (let first = 0; first < rows; first += STRIP, a += rowBytes * STRIP, into += intoBytes * STRIP) {
+    const count = min(STRIP, rows - first)
+    let from = b,
       to = into,
-      row = 0
-    for (; row + 4 <= rows; row += 4, from += aBytes << 2, to += intoBytes << 2) tile4(from, aBytes, inner, b, bBytes, to, intoBytes)
-    for (; row < rows; row++, from += aBytes, to += intoBytes) tile1(from, inner, b, bBytes, to, true)
+      column = 0
+    for (; column + 8 <= columns; column += 8, from += 32, to += 32) {
+      if (count < MANY) multiplyPanel(a, count, inner, from, bBytes, to, intoBytes)
+      else {
+        layTogether(from, bBytes, inner, scratch)
+        multiplyPanel(a, count, inner, scratch, 32, to, intoBytes)
+      }
+    }
+    if (column < columns) for (let row = 0, x = a; row < count; row++, x += rowBytes, to += intoBytes) tile1(x, inner, from, bBytes, to, false)
   }
-  if (column < columns) for (let row = 0, from = a, to = into; row < rows; row++, from += aBytes, to += intoBytes) tile1(from, inner, b, bBytes, to, false)
 }
 
-function tile4(a: usize, aBytes: usize, inner: i32, b: usize, bBytes: usize, into: usize, intoBytes: usize): void {
-  const a1 = a + aBytes,
-    a2 = a1 + aBytes,
-    a3 = a2 + aBytes
+function layTogether(from: usize, bytes: usize, count: i32, into: usize): void {
+  const end = into + ((<usize>count) << 5)
+  for (; into < end; into += 32, from += bytes) {
+    v128.store(into, v128.load(from))
+    v128.store(into, v128.load(from, 16), 16)
+  }
+}
+
+/** into [rows][8] += a [rows][inner] panel [inner][8]; rows of the panel lie `panelBytes` apart, those of `into` `intoBytes`. */
+export function multiplyPanel(a: usize, rows: i32, inner: i32, panel: usize, panelBytes: usize, into: usize, intoBytes: usize): void {
+  const rowBytes = (<usize>inner) << 2
+  let row = 0
+  for (; row + 4 <= rows; row += 4, a += rowBytes << 2, into += intoBytes << 2) tile4(a, rowBytes, inner, panel, panelBytes, into, intoBytes)
+  for (; row < rows; row++, a += rowBytes, into += intoBytes) tile1(a, inner, panel, panelBytes, into, true)
+}
+
+/** Four rows and eight columns, in registers. */
+function tile4(a: usize, rowBytes: usize, inner: i32, b: usize, bBytes: usize, into: usize, intoBytes: usize): void {
+  const a1 = a + rowBytes,
+    a2 = a1 + rowBytes,
+    a3 = a2 + rowBytes
   const into1 = into + intoBytes,
     into2 = into1 + intoBytes,
     into3 = into2 + intoBytes

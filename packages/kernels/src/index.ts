@@ -22,6 +22,15 @@ export {
   type SoftmaxState,
   softmaxStateBytes,
 } from './kernels.ts'
+export {
+  packable,
+  type PackedRow,
+  type PackedWeights,
+  putPackedWeights,
+  readWeights,
+  weightsBytes,
+  type WeightsShape,
+} from './packed-weights.ts'
 export { referenceKernels } from './reference/kernels.ts'
 export { wasmKernels } from './wasm/kernels.ts'
 export type { ArrayTensor, Tensor } from './tensor.ts'

@@ -1,4 +1,5 @@
 import type { Heap } from './heap.ts'
+import type { PackedWeights } from './packed-weights.ts'
 import type { Tensor } from './tensor.ts'
 
 /**
@@ -165,6 +166,15 @@ export interface Kernels {
   /** Adds to `into` `[rows][columns]` the product of `a` `[rows][inner]`, whose rows lie without gaps, and `b` `[inner][columns]`. */
   matmul(a: number, b: Matrix, into: Matrix, rows: number, inner: number, columns: number): void
 
+  /**
+   * Adds to `into` `[rows][outputs]` x `[rows][inputs]` times the weights, decoded on the way. Up to four rows are rounded to 16 bits a block of
+   * 32, an error below 2e-5 of the block's largest number.
+   */
+  linear(x: number, rows: number, weights: PackedWeights, into: number): void
+  /** into `[rows][width]` = x / sqrt(mean of squares + epsilon), row by row. `into` may equal `x`. */
+  rmsNorm(x: number, rows: number, width: number, epsilon: number, into: number): void
+  /** gate = silu(gate) * up, `count` numbers, in place. */
+  swiglu(gate: number, up: number, count: number): void
   /** Rotates (rotate-half) `count` vectors of `headDim`: channel i pairs with i + headDim/2. cos and sin are `[count][headDim/2]`. `into` may equal `from`. */
   rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void
   /**

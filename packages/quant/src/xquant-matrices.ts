@@ -20,7 +20,7 @@ export interface LayerMatrices {
 }
 
 /** Throws UnsupportedPolicyError if the model does not show how it makes keys and values. */
-export function projectionsOf(method: string, model: ModelParts, layer: number): Projections {
+function projectionsOf(method: string, model: ModelParts, layer: number): Projections {
   if (!model.projections)
     throw new UnsupportedPolicyError(`${method} must know the weights that make keys and values: give the cache its \`model\`.`)
   const found = model.projections(layer)

@@ -9,6 +9,8 @@ import { dequantize } from './dequantize.ts'
 import { gather } from './gather.ts'
 import { gram } from './gram.ts'
 import { isFinite } from './is-finite.ts'
+import { rmsNorm, swiglu } from './elementwise.ts'
+import { linear } from './linear.ts'
 import { logits } from './logits.ts'
 import { matmul } from './matmul.ts'
 import { prefill } from './prefill.ts'
@@ -35,6 +37,9 @@ export function referenceKernels(heap: Heap = ownHeap()): Kernels {
     softmax: (...args) => softmax(heap, ...args),
     gram: (...args) => gram(heap, ...args),
     matmul: (...args) => matmul(heap, ...args),
+    linear: (...args) => linear(heap, ...args),
+    rmsNorm: (...args) => rmsNorm(heap, ...args),
+    swiglu: (...args) => swiglu(heap, ...args),
     rope: (...args) => rope(heap, ...args),
     gather: (...args) => gather(heap, ...args),
     quantize: (...args) => quantize(heap, ...args),

@@ -1,6 +1,7 @@
 import { KernelUnavailableError } from '../errors.ts'
 import type { WasmHeap } from '../heap.ts'
 import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts'
+import { weightsParts } from '../packed-weights.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
 import { instantiate } from './module.ts'
@@ -157,8 +158,25 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       else reference.gram(from, count, width, into)
     },
     matmul(a, b, into, rows, inner, columns) {
-      if (columns % 4 === 0) wasm.matmul(a, rows, inner, b.address, b.stride, columns, into.address, into.stride)
-      else reference.matmul(a, b, into, rows, inner, columns)
+      if (columns % 4 !== 0) return reference.matmul(a, b, into, rows, inner, columns)
+      const panel = heap.malloc(inner * 32)
+      wasm.matmul(a, rows, inner, b.address, b.stride, columns, into.address, into.stride, panel)
+      heap.free(panel)
+    },
+    linear(x, rows, weights, into) {
+      const { kind, inputs, outputs, address, gain = 0 } = weights
+      const { scales, minima } = weightsParts(weights)
+      const panel = heap.malloc(inputs * 32)
+      wasm.linearPacked(x, rows, inputs, kind === 'q8' ? 8 : 4, address, scales, minima, outputs, into, gain, panel)
+      heap.free(panel)
+    },
+    rmsNorm(x, rows, width, epsilon, into) {
+      if (width % 4 === 0) wasm.rmsNorm(x, rows, width, epsilon, into)
+      else reference.rmsNorm(x, rows, width, epsilon, into)
+    },
+    swiglu(gate, up, count) {
+      if (count % 4 === 0) wasm.swiglu(gate, up, count)
+      else reference.swiglu(gate, up, count)
     },
     rope(from, into, count, headDim, cos, sin) {
       if (headDim % 8 === 0) wasm.rope(from, into, count, headDim, cos, sin)

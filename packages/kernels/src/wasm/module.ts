@@ -92,7 +92,32 @@ export interface KernelModule {
   probabilities(row: number, rows: number, max: number, sum: number): void
   softmax(row: number, rows: number): void
   gram(from: number, count: number, width: number, into: number): void
-  matmul(a: number, rows: number, inner: number, b: number, bStride: number, columns: number, into: number, intoStride: number): void
+  matmul(
+    a: number,
+    rows: number,
+    inner: number,
+    b: number,
+    bStride: number,
+    columns: number,
+    into: number,
+    intoStride: number,
+    scratch: number,
+  ): void
+  linearPacked(
+    x: number,
+    rows: number,
+    inputs: number,
+    bits: number,
+    codes: number,
+    scales: number,
+    minima: number,
+    outputs: number,
+    into: number,
+    gain: number,
+    scratch: number,
+  ): void
+  rmsNorm(x: number, rows: number, width: number, epsilon: number, into: number): void
+  swiglu(gate: number, up: number, count: number): void
   rope(from: number, into: number, count: number, headDim: number, cos: number, sin: number): void
   gather(fromTable: number, intoTable: number, indices: number, count: number, base: number, width: number): void
   quantize(from: number, rows: number, headDim: number, code: number, page: number, capacity: number, scratch: number): void
