@@ -222,7 +222,8 @@ describe('wasm kernels agree with the reference', () => {
             heap.f32.fill(0.5, at >> 2, (at >> 2) + rows * outputs)
             kernels.linear(x, rows, weights, at)
           })
-          expect(relativeError(a, b)).toBeLessThan(1e-4)
+          // Rounding to 16 bits, more of what is left where products cancel.
+          expect(relativeError(a, b)).toBeLessThan(5e-3)
         },
       ),
     )
