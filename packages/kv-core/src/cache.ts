@@ -290,12 +290,14 @@ function checkedClasses(shape: CacheShape, policy: Policy, model: ModelParts): C
   const all = Array.from({ length: layers * kvHeads }, (_, i) =>
     storageClasses(policy.encode, { layer: Math.floor(i / kvHeads), head: i % kvHeads, layers, kvHeads, headDim }, model),
   )
-  for (const { keys, values } of new Set(all.flat())) {
+  const storage = new Set(all.flat())
+  if (policy.encode?.basis || [...storage].some(({ keys }) => keys.unrotated)) {
+    if (rope === 'external') unfit('It packs keys before they are rotated, and this model rotates itself.')
+    else if (rope.scaling?.type === 'dynamic')
+      unfit('It rotates keys when they are read, and the frequencies of this model change with the length.')
+  }
+  for (const { keys, values } of storage) {
     for (const codec of [keys, values]) {
-      if ((codec.unrotated || policy.encode?.basis) && rope === 'external')
-        unfit('It packs keys before they are rotated, and this model rotates itself.')
-      if ((codec.unrotated || policy.encode?.basis) && rope !== 'external' && rope.scaling?.type === 'dynamic')
-        unfit('It rotates keys when they are read, and the frequencies of this model change with the length.')
       try {
         codec.pageRows(shape.headDim)
       } catch (error) {

@@ -224,9 +224,7 @@ export class Head {
     let start = 0
     for (const segment of this.segments) {
       const at = scratch + start * headDim * 4
-      // Reading takes memory, which may move the heap: its view comes after.
-      const rows = segment[part].read()
-      kernels.heap.f32.set(rows, at >> 2)
+      segment[part].decodeRows(0, segment[part].rows, at)
       if (part === 'keys') this.rotate(segment, 0, segment.keys.rows, at, start)
       start += segment[part].rows
     }

@@ -19,11 +19,8 @@ export function packInBasis(
   const scratch = pool.malloc(bytes)
   const rows = rowsAt(scratch, width, { layer, first, count }, heads.length)
   try {
-    heads.forEach(({ arrivals }, h) => {
-      arrivals.keys.readRaw(count, rows.keys[h])
-      arrivals.values.readRaw(count, rows.values[h])
-      rotary!.turnRows(kernels, rows.keys[h], positionsOf(head, first, count), true)
-    })
+    decode(rows, heads)
+    for (const keys of rows.keys) rotary!.turnRows(kernels, keys, positionsOf(head, first, count), true)
     basis.store(rows)
     heads.forEach(({ arrivals, classes }, h) => {
       const copy = (from: number) => (address: number) => kernels.heap.u8.copyWithin(address, from, from + width)
@@ -31,10 +28,7 @@ export function packInBasis(
       arrivals.values.pack(count, classes[0].values, copy(rows.values[h]))
     })
     if (!basis.stored) return
-    heads.forEach(({ arrivals }, h) => {
-      arrivals.keys.decodeRows(first, count, rows.keys[h])
-      arrivals.values.decodeRows(first, count, rows.values[h])
-    })
+    decode(rows, heads)
     basis.stored(rows)
   } finally {
     pool.free(scratch, bytes)
@@ -73,6 +67,13 @@ export async function restoreLayer(
   } catch (error) {
     release()
     throw error
+  }
+}
+
+function decode({ first, count, keys, values }: LayerRows, heads: readonly Head[]): void {
+  for (const [h, { arrivals }] of heads.entries()) {
+    arrivals.keys.decodeRows(first, count, keys[h])
+    arrivals.values.decodeRows(first, count, values[h])
   }
 }
 

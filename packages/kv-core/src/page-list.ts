@@ -174,15 +174,6 @@ export class PageList {
     }
   }
 
-  /** Copies the oldest `count` unpacked rows to `into`. */
-  readRaw(count: number, into: number): void {
-    for (const { address, rows } of this.span(this.packed, count)) {
-      const bytes = rows * this.headDim * 4
-      this.kernels.heap.u8.copyWithin(into, address, address + bytes)
-      into += bytes
-    }
-  }
-
   /** Packs the oldest `count` unpacked rows, as `change` leaves a copy of them. */
   pack(count: number, codec: Codec, change?: (address: number) => void): void {
     if (count <= 0 || codec === raw32) return
@@ -266,11 +257,7 @@ export class PageList {
     const bytes = rows * headDim * 4
     if (bytes === 0) return new Float32Array(0)
     const scratch = pool.malloc(bytes)
-    let at = scratch
-    for (const page of this.pages) {
-      this.decode(page, page.address, 0, page.rows, at)
-      at += page.rows * headDim * 4
-    }
+    this.decodeRows(0, rows, scratch)
     const out = this.kernels.heap.f32.slice(scratch >> 2, (scratch + bytes) >> 2)
     pool.free(scratch, bytes)
     return out
@@ -278,26 +265,26 @@ export class PageList {
 
   /** Writes the rows `start .. start+count`, which are in memory, as float32 to `into`. */
   decodeRows(start: number, count: number, into: number): void {
-    let first = 0
-    for (const page of this.pages) {
-      const from = Math.max(start, first),
-        to = Math.min(start + count, first + page.rows)
-      if (from < to) this.decode(page, page.address, from - first, to - from, into + (from - start) * this.headDim * 4)
-      first += page.rows
-    }
+    for (const { page, from, rows, skip } of this.between(start, count))
+      this.decode(page, page.address, from, rows, into + skip * this.headDim * 4)
   }
 
   /** Writes the rows `start .. start+count` as float32 to `into`. Pages that are away come back only for this. */
   async load(start: number, count: number, into: number): Promise<void> {
+    for (const { page, from, rows, skip } of this.between(start, count)) {
+      const address = page.address || (await this.pool.fetch(page))
+      this.decode(page, address, from, rows, into + skip * this.headDim * 4)
+      if (!page.address) this.pool.free(address, page.bytes)
+    }
+  }
+
+  /** The pages that hold the rows `start .. start+count`: of each the rows from `from` on, and how many of those wanted come before. */
+  private *between(start: number, count: number): Generator<{ page: Page; from: number; rows: number; skip: number }> {
     let first = 0
     for (const page of this.pages) {
       const from = Math.max(start, first),
         to = Math.min(start + count, first + page.rows)
-      if (from < to) {
-        const address = page.address || (await this.pool.fetch(page))
-        this.decode(page, address, from - first, to - from, into + (from - start) * this.headDim * 4)
-        if (!page.address) this.pool.free(address, page.bytes)
-      }
+      if (from < to) yield { page, from: from - first, rows: to - from, skip: from - start }
       first += page.rows
     }
   }
