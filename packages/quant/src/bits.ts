@@ -1,3 +1,5 @@
+import { fromHalf, toHalfSaturated } from '@kvfold/kernels'
+
 /** Writes a code of up to 8 bits, the bit `at` of those after byte `from` being its lowest. The bytes must be zero before. */
 export function putBits(bytes: Uint8Array, from: number, at: number, code: number): void {
   const place = from + (at >> 3)
@@ -11,4 +13,16 @@ export function takeBits(bytes: Uint8Array, from: number, at: number, bits: numb
   const place = from + (at >> 3)
   const two = bytes[place] | ((at & 7) + bits > 8 ? bytes[place + 1] << 8 : 0)
   return (two >> (at & 7)) & ((1 << bits) - 1)
+}
+
+/** Writes a number as a float16, at any byte; returns what it is read back as. */
+export function putHalf(bytes: Uint8Array, at: number, value: number): number {
+  const half = toHalfSaturated(value)
+  bytes[at] = half & 255
+  bytes[at + 1] = half >> 8
+  return fromHalf(half)
+}
+
+export function takeHalf(bytes: Uint8Array, at: number): number {
+  return fromHalf(bytes[at] | (bytes[at + 1] << 8))
 }

@@ -1,5 +1,5 @@
-import { fromHalf, toHalfSaturated } from '@kvfold/kernels'
 import { type Codec, type PageField, ShapeError } from '@kvfold/kv-core'
+import { putHalf, takeHalf } from './bits.ts'
 import { binOf, largest } from './cachegen-codec.ts'
 
 /** Tokens of a group, which is a page. */
@@ -63,14 +63,12 @@ export function deltaCodec(width: number): Codec {
 
 /** Writes codes and, as a half, the width of their bins. */
 function putBins(numbers: Float32Array, width: number, into: Uint8Array): void {
-  const half = toHalfSaturated(width)
-  for (let i = 0; i < numbers.length; i++) into[i] = binOf(numbers[i], fromHalf(half), MIDDLE - 1) + MIDDLE
-  into[numbers.length] = half & 255
-  into[numbers.length + 1] = half >> 8
+  const own = putHalf(into, numbers.length, width)
+  for (let i = 0; i < numbers.length; i++) into[i] = binOf(numbers[i], own, MIDDLE - 1) + MIDDLE
 }
 
 /** Adds what `putBins` wrote at `from`. */
 function addBins(bytes: Uint8Array, from: number, headDim: number, into: Float32Array): void {
-  const width = fromHalf(bytes[from + headDim] | (bytes[from + headDim + 1] << 8))
+  const width = takeHalf(bytes, from + headDim)
   for (let i = 0; i < headDim; i++) into[i] += (bytes[from + i] - MIDDLE) * width
 }

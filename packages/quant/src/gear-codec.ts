@@ -1,5 +1,6 @@
-import { fromHalf, fromHalves, toHalfSaturated } from '@kvfold/kernels'
+import { fromHalves } from '@kvfold/kernels'
 import { type Codec, createRandom, ShapeError } from '@kvfold/kv-core'
+import { putHalf } from './bits.ts'
 import { roundGroup } from './channel-separable.ts'
 import { lowRank } from './low-rank.ts'
 
@@ -55,12 +56,6 @@ export function gearCodec(options: GearOptions): Codec {
       const at = places(headDim)
       into.fill(0)
       const rest = new Float32Array(rows.length)
-      const putHalf = (bytes: Uint8Array, place: number, value: number): number => {
-        const half = toHalfSaturated(value)
-        bytes[place] = half & 255
-        bytes[place + 1] = half >> 8
-        return fromHalf(half)
-      }
       /** Packs numbers that share a scale, without those that are kept as they are. */
       const packGroup = (members: number[], scale: [Uint8Array, number]): void => {
         const { low, step, codes } = roundGroup(

@@ -1,6 +1,5 @@
-import { fromHalf, toHalfSaturated } from '@kvfold/kernels'
 import { type Codec, type Levels, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
-import { putBits, takeBits } from './bits.ts'
+import { putBits, putHalf, takeBits, takeHalf } from './bits.ts'
 
 /** Share of a page's key numbers that it has room for as outliers: 1 % is usual, and some tokens have many. */
 const ROOM = 0.02
@@ -68,8 +67,8 @@ export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, 
       outside.sort((a, b) => b.by - a.by)
       for (let i = 0; i < Math.min(outside.length, list.length / 4); i++) {
         const { row, channel } = outside[i]
-        const half = toHalfSaturated(rows[row * headDim + channel])
-        list.set([row, channel, half & 255, half >> 8], i * 4)
+        list.set([row, channel], i * 4)
+        putHalf(list, i * 4 + 2, rows[row * headDim + channel])
       }
     },
     decode(bytes, count, headDim, into, list) {
@@ -82,7 +81,7 @@ export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, 
       }
       for (let at = 0; at < list.length && list[at] !== NONE; at += 4) {
         const row = places[list[at]]
-        if (row >= 0) into[row * headDim + list[at + 1]] = fromHalf(list[at + 2] | (list[at + 3] << 8))
+        if (row >= 0) into[row * headDim + list[at + 1]] = takeHalf(list, at + 2)
       }
     },
   }
@@ -112,17 +111,13 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
           high = x[order[headDim - 1 - far]]
         const first = row * width(headDim)
         let at = first + coder.bytes(headDim)
-        const putHalf = (value: number): number => {
-          const half = toHalfSaturated(value)
-          into[at++] = half & 255
-          into[at++] = half >> 8
-          return fromHalf(half)
-        }
-        const middle = putHalf((low + high) / 2),
-          half = putHalf((high - low) / 2)
+        const middle = putHalf(into, at, (low + high) / 2),
+          half = putHalf(into, at + 2, (high - low) / 2)
+        at += 4
         for (const channel of [...order.slice(0, far), ...order.slice(-far)]) {
-          into[at++] = channel
-          putHalf(x[channel])
+          into[at] = channel
+          putHalf(into, at + 1, x[channel])
+          at += 3
         }
         for (let c = 0; c < headDim; c++) coder.put(half > 0 ? (x[c] - middle) / half : 0, into, first, c)
       }
@@ -131,15 +126,11 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
         let at = first + coder.bytes(headDim)
-        const takeHalf = (): number => fromHalf(bytes[at++] | (bytes[at++] << 8))
-        const middle = takeHalf(),
-          half = takeHalf()
+        const middle = takeHalf(bytes, at),
+          half = takeHalf(bytes, at + 2)
         const out = row * headDim
         for (let c = 0; c < headDim; c++) into[out + c] = coder.take(bytes, first, c) * half + middle
-        for (let i = 0; i < 2 * each(headDim); i++) {
-          const channel = bytes[at++]
-          into[out + channel] = takeHalf()
-        }
+        for (let i = 0; i < 2 * each(headDim); i++, at += 3) into[out + bytes[at + 4]] = takeHalf(bytes, at + 5)
       }
     },
   }

@@ -1,6 +1,5 @@
-import { fromHalf, toHalfSaturated } from '@kvfold/kernels'
 import { type Codec, createRandom, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
-import { putBits, takeBits } from './bits.ts'
+import { putBits, putHalf, takeBits, takeHalf } from './bits.ts'
 
 /** What a number drawn from N(0, 1) is best rounded to, for 1 to 4 bits (Lloyd and Max): the upper halves of symmetric tables. */
 const UPPER: Record<number, readonly number[]> = {
@@ -57,16 +56,14 @@ export function turboCodec({ bits, sameNorm, signs }: TurboOptions): Codec {
           held += levels[code] ** 2
           putBits(into, first + 2, c * bits, code)
         }
-        const half = toHalfSaturated(sameNorm ? norm * Math.sqrt(headDim / held) : norm)
-        into[first] = half & 255
-        into[first + 1] = half >> 8
+        putHalf(into, first, sameNorm ? norm * Math.sqrt(headDim / held) : norm)
       }
     },
     decode(bytes, count, headDim, into) {
       const turned = signs(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
-        const unit = fromHalf(bytes[first] | (bytes[first + 1] << 8)) / Math.sqrt(headDim)
+        const unit = takeHalf(bytes, first) / Math.sqrt(headDim)
         const y = into.subarray(row * headDim, (row + 1) * headDim)
         for (let c = 0; c < headDim; c++) y[c] = levels[takeBits(bytes, first + 2, c * bits, bits)] * unit
         hadamard(y)

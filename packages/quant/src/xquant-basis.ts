@@ -1,5 +1,5 @@
 import type { Basis, BasisPlace, LayerRows } from '@kvfold/kv-core'
-import { matricesOf, type LayerMatrices } from './xquant-matrices.ts'
+import { type Block, matricesOf, type LayerMatrices } from './xquant-matrices.ts'
 
 /** Rows that are multiplied at a time. */
 const STRIP = 512
@@ -32,8 +32,8 @@ export class XquantBasis implements Basis {
     const matrices = this.matrices(layer)
     const slabs = [...keys, ...values]
     this.addBiases(slabs, count, matrices.biases, -1)
-    this.multiply(slabs, count, matrices.toPacked, this.packedOf(slabs, matrices))
-    if (layer >= this.deltas) this.addTimes(this.heldAt(first), count, negated(matrices.fromInput!), this.packedOf(slabs, matrices))
+    for (const { numbers, packed, toPacked } of this.blocks(slabs, matrices)) this.multiply(numbers, count, toPacked, packed)
+    if (layer >= this.deltas) this.addTimes(this.heldAt(first), count, matrices.minusInput!, this.packedOf(slabs, matrices))
   }
 
   stored(rows: LayerRows): void {
@@ -48,7 +48,7 @@ export class XquantBasis implements Basis {
     if (layer >= this.deltas) {
       this.clear(slabs, count)
       this.addTimes(this.heldAt(0), count, matrices.weights, slabs)
-    } else this.multiply(this.packedOf(slabs, matrices), count, matrices.fromPacked, slabs)
+    } else for (const { numbers, packed, fromPacked } of this.blocks(slabs, matrices)) this.multiply(packed, count, fromPacked, numbers)
     this.addBiases(slabs, count, matrices.biases, 1)
   }
 
@@ -63,9 +63,21 @@ export class XquantBasis implements Basis {
     return matricesOf(this.method, model, layer, shape.kvHeads * shape.headDim, this.deltas < Infinity)
   }
 
-  /** The heads' arrays that hold what is packed. */
-  private packedOf(slabs: readonly number[], { packed }: LayerMatrices): readonly number[] {
-    return slabs.slice(0, packed / this.at.shape.headDim)
+  /** The products of a layer, with the heads' arrays that hold each one's numbers, and then what is packed of them. */
+  private blocks(
+    slabs: readonly number[],
+    { blocks }: LayerMatrices,
+  ): (Omit<Block, 'numbers' | 'packed'> & Record<'numbers' | 'packed', number[]>)[] {
+    const { headDim } = this.at.shape
+    let first = 0
+    return blocks.map(({ numbers, packed, ...products }) => {
+      const own = slabs.slice(first, (first += numbers / headDim))
+      return { ...products, numbers: own, packed: own.slice(0, packed / headDim) }
+    })
+  }
+
+  private packedOf(slabs: readonly number[], matrices: LayerMatrices): number[] {
+    return this.blocks(slabs, matrices).flatMap(({ packed }) => packed)
   }
 
   /** Adds rows that were packed as differences to those of the layer before: they are then this layer's inputs. Each row once a layer. */
@@ -132,10 +144,6 @@ export class XquantBasis implements Basis {
     const strip = Math.min(STRIP, rows) * headDim * 4
     const stride = into.length * headDim
     const scratch = malloc(into.length * strip)
-    // Keys and values that are packed apart do not mix: half of the blocks are zero.
-    const blocks = from
-      .flatMap((_, h) => into.map((__, g) => ({ h, g })))
-      .filter(({ h, g }) => !isZero(matrix, h * headDim, g * headDim, headDim, stride))
     this.withMatrix(matrix, (address) => {
       for (let first = 0; first < rows; first += STRIP) {
         const count = Math.min(STRIP, rows - first)
@@ -145,15 +153,16 @@ export class XquantBasis implements Basis {
           into.map((_, g) => scratch + g * strip),
           count,
         )
-        for (const { h, g } of blocks)
-          kernels.matmul(
-            from[h] + at,
-            { address: address + (h * headDim * stride + g * headDim) * 4, stride },
-            { address: scratch + g * strip, stride: headDim },
-            count,
-            headDim,
-            headDim,
-          )
+        for (const [h, slab] of from.entries())
+          for (let g = 0; g < into.length; g++)
+            kernels.matmul(
+              slab + at,
+              { address: address + (h * headDim * stride + g * headDim) * 4, stride },
+              { address: scratch + g * strip, stride: headDim },
+              count,
+              headDim,
+              headDim,
+            )
         for (const [g, slab] of into.entries()) kernels.heap.u8.copyWithin(slab + at, scratch + g * strip, scratch + g * strip + bytes)
       }
     })
@@ -182,13 +191,4 @@ export class XquantBasis implements Basis {
     use(address)
     free(address, matrix.byteLength)
   }
-}
-
-function isZero(matrix: Float32Array, row: number, column: number, size: number, stride: number): boolean {
-  for (let i = row; i < row + size; i++) for (let j = column; j < column + size; j++) if (matrix[i * stride + j] !== 0) return false
-  return true
-}
-
-function negated(matrix: Float32Array): Float32Array {
-  return matrix.map((x) => -x)
 }

@@ -1,7 +1,6 @@
-import { defineMethod, type Method, PAGE_ROWS } from '@kvfold/kv-core'
+import { defineMethod, type Method } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { XquantBasis } from './xquant-basis.ts'
-import { perToken, xquantClasses } from './xquant-codecs.ts'
+import { PAPER, xquantEncoder } from './xquant-encoder.ts'
 
 /** Layers whose inputs are packed as they are. */
 const BASE_LAYERS = 3
@@ -32,24 +31,10 @@ const params: z.ZodObject<{ bits: z.ZodDefault<z.ZodLiteral<2 | 4 | 8>> }> = z.o
 export const xquantCl: Method<typeof params> = defineMethod({
   name: 'xquant-cl',
   axes: ['encode'],
-  paper: {
-    title: 'XQuant: Breaking the Memory Wall for LLM Inference with KV Cache Rematerialization',
-    arxiv: '2508.10395',
-    year: 2025,
-  },
+  paper: PAPER,
   summary: "Packs the difference of a layer's input to that of the layer before, and makes keys and values anew at every step.",
   params,
-  create: ({ bits }) => {
-    const codec = perToken(bits, PAGE_ROWS)
-    const rule = { keep: 0, step: PAGE_ROWS }
-    return {
-      encode: {
-        classes: [{ name: 'xquant-cl', keys: codec, values: codec }],
-        classesOf: (place, model) =>
-          xquantClasses('xquant-cl', place.layer < BASE_LAYERS && bits < BASE_BITS ? BASE_BITS : bits, true, place, model),
-        flush: { keys: rule, values: rule },
-        basis: (at) => new XquantBasis('xquant-cl', at, Math.min(BASE_LAYERS, at.shape.layers)),
-      },
-    }
-  },
+  create: ({ bits }) => ({
+    encode: xquantEncoder('xquant-cl', (layer) => (layer < BASE_LAYERS && bits < BASE_BITS ? BASE_BITS : bits), BASE_LAYERS),
+  }),
 })

@@ -1,17 +1,25 @@
 import type { ModelParts, Projections } from '@kvfold/kv-core'
 import { UnsupportedPolicyError } from '@kvfold/kv-core'
-import { rightInverse, thinSvd } from './thin-svd.ts'
+import { rightInverse, thinSvd, type ThinSvd } from './thin-svd.ts'
 
-/** A layer's matrices. What is packed of a token has `packed` numbers; keys and values of all heads lie one after the other, 2 * outputs numbers. */
+/** A product by which keys, values or both of all heads, numbers side by side, become what is packed, and back. */
+export interface Block {
+  /** Numbers of a token, of both sides. */
+  numbers: number
+  packed: number
+  /** [numbers][packed] */
+  toPacked: Float32Array
+  /** [packed][numbers] */
+  fromPacked: Float32Array
+}
+
+/** A layer's matrices. */
 export interface LayerMatrices {
   inputs: number
-  packed: number
-  /** [2 outputs][packed] */
-  toPacked: Float32Array
-  /** [packed][2 outputs] */
-  fromPacked: Float32Array
-  /** [inputs][packed] and [packed][inputs]: only where keys and values are packed together. */
-  fromInput?: Float32Array
+  /** Keys, then values; or both as one. */
+  blocks: readonly Block[]
+  /** Minus [inputs][packed], and [packed][inputs]: only where keys and values are packed together. */
+  minusInput?: Float32Array
   toInput?: Float32Array
   /** [inputs][2 outputs] */
   weights: Float32Array
@@ -72,20 +80,21 @@ function makeMatrices({ keys, values, keyBias, valueBias }: Projections, outputs
   if (valueBias) biases!.set(valueBias, outputs)
   const common = { inputs, weights, biases }
   if (packsInput(inputs, outputs, together)) {
+    const block = { numbers: both, packed: inputs, toPacked: rightInverse(weights, inputs, both), fromPacked: weights }
     const same = identity(inputs)
-    return { ...common, packed: inputs, toPacked: rightInverse(weights, inputs, both), fromPacked: weights, fromInput: same, toInput: same }
+    return { ...common, blocks: [block], minusInput: negated(same), toInput: same }
   }
-  if (together) {
-    const { left, right, toLeft } = thinSvd(weights, inputs, both)
-    return { ...common, packed: both, toPacked: toLeft, fromPacked: right, fromInput: left, toInput: transposed(left, inputs, both) }
-  }
-  const [ofKeys, ofValues] = [keys, values].map((w) => thinSvd(w, inputs, outputs))
-  return {
-    ...common,
-    packed: both,
-    toPacked: diagonal(ofKeys.toLeft, ofValues.toLeft, outputs),
-    fromPacked: diagonal(ofKeys.right, ofValues.right, outputs),
-  }
+  if (!together) return { ...common, blocks: [keys, values].map((w) => blockOf(thinSvd(w, inputs, outputs), outputs)) }
+  const svd = thinSvd(weights, inputs, both)
+  return { ...common, blocks: [blockOf(svd, both)], minusInput: negated(svd.left), toInput: transposed(svd.left, inputs, both) }
+}
+
+function blockOf({ toLeft, right }: ThinSvd, numbers: number): Block {
+  return { numbers, packed: numbers, toPacked: toLeft, fromPacked: right }
+}
+
+function negated(matrix: Float32Array): Float32Array {
+  return matrix.map((x) => -x)
 }
 
 function identity(width: number): Float32Array {
@@ -98,16 +107,6 @@ function beside(a: Float32Array, b: Float32Array, rows: number, width: number): 
   for (let row = 0; row < rows; row++) {
     out.set(a.subarray(row * width, (row + 1) * width), 2 * row * width)
     out.set(b.subarray(row * width, (row + 1) * width), (2 * row + 1) * width)
-  }
-  return out
-}
-
-/** Two [width][width] as the blocks of [2 width][2 width]. */
-function diagonal(a: Float32Array, b: Float32Array, width: number): Float32Array {
-  const out = new Float32Array(4 * width * width)
-  for (let row = 0; row < width; row++) {
-    out.set(a.subarray(row * width, (row + 1) * width), row * 2 * width)
-    out.set(b.subarray(row * width, (row + 1) * width), (width + row) * 2 * width + width)
   }
   return out
 }

@@ -1,7 +1,6 @@
-import { defineMethod, type Method, PAGE_ROWS } from '@kvfold/kv-core'
+import { defineMethod, type Method } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { XquantBasis } from './xquant-basis.ts'
-import { perToken, xquantClasses } from './xquant-codecs.ts'
+import { PAPER, xquantEncoder } from './xquant-encoder.ts'
 
 const params: z.ZodObject<{ bits: z.ZodDefault<z.ZodLiteral<2 | 4 | 8>> }> = z.object({
   bits: z.literal([2, 4, 8]).default(4).describe('bits per number of what is packed'),
@@ -29,23 +28,8 @@ const params: z.ZodObject<{ bits: z.ZodDefault<z.ZodLiteral<2 | 4 | 8>> }> = z.o
 export const xquant: Method<typeof params> = defineMethod({
   name: 'xquant',
   axes: ['encode'],
-  paper: {
-    title: 'XQuant: Breaking the Memory Wall for LLM Inference with KV Cache Rematerialization',
-    arxiv: '2508.10395',
-    year: 2025,
-  },
+  paper: PAPER,
   summary: "Packs what keys and values are made of, a layer's input, and makes them anew at every step.",
   params,
-  create: ({ bits }) => {
-    const codec = perToken(bits, PAGE_ROWS)
-    const rule = { keep: 0, step: PAGE_ROWS }
-    return {
-      encode: {
-        classes: [{ name: 'xquant', keys: codec, values: codec }],
-        classesOf: (place, model) => xquantClasses('xquant', bits, false, place, model),
-        flush: { keys: rule, values: rule },
-        basis: (at) => new XquantBasis('xquant', at, Infinity),
-      },
-    }
-  },
+  create: ({ bits }) => ({ encode: xquantEncoder('xquant', () => bits, Infinity) }),
 })
