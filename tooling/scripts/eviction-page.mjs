@@ -5,16 +5,13 @@ import { compose, Registry } from '@kvfold/kv-core'
 import * as merge from '@kvfold/merge'
 import * as vega from 'vega'
 import { compile } from 'vega-lite'
+import { table, unique } from './results.mjs'
 
 export const resultFile = (name) => `docs/results/eviction-${name}.json`
 const read = (name) => (existsSync(resultFile(name)) ? JSON.parse(readFileSync(resultFile(name), 'utf8')) : undefined)
 
 const registry = new Registry({ eviction, merge })
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length
-const unique = (values) => [...new Set(values)]
-const row = (...cells) => `| ${cells.join(' | ')} |`
-const table = (head, lines) =>
-  [row(...head), row(...head.map((_, i) => (i === 0 ? '---' : '---:'))), ...lines.map((cells) => row(...cells))].join('\n')
 
 /** Told apart on white, side by side. */
 const COLORS = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#7f7f7f', '#bcbd22', '#17becf', '#000000']

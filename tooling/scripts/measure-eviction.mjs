@@ -2,9 +2,9 @@
 // NAME...` runs some parts with the built command and keeps what they say in docs/results; without names it runs all (three hours on one core).
 // The page and the pictures are then written from what is there; --page writes only those.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { resultFile, writeEvictionPage } from './eviction-page.mjs'
+import { namedParts, writeRows } from './results.mjs'
 
 const BUDGETS = ['50%', '25%', '10%', '5%']
 const TASKS = 'needle,needles,needle-word,needle-words,key-value,variable-chain,common-word,common-words'
@@ -61,14 +61,7 @@ const PARTS = {
   cost: () => ['bench', '--compression'],
 }
 
-const named = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
-const unknown = named.find((name) => !(name in PARTS))
-if (unknown) {
-  console.error(`There is no part "${unknown}": use ${Object.keys(PARTS).join(', ')}.`)
-  process.exit(2)
-}
-mkdirSync('docs/results', { recursive: true })
-for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? named : Object.keys(PARTS)) {
+for (const name of namedParts(PARTS)) {
   console.log(name)
   const { status, stdout } = spawnSync(process.execPath, kvfold(...PARTS[name](), '--json'), {
     encoding: 'utf8',
@@ -78,7 +71,6 @@ for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? nam
   if (status !== 0) process.exit(1)
   const { rows, ...about } = JSON.parse(stdout)
   if (about.model) about.model = basename(about.model)
-  const lines = rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value)))
-  writeFileSync(resultFile(name), `${JSON.stringify(about).slice(0, -1)},"rows":[\n${lines.join(',\n')}\n]}\n`)
+  writeRows(resultFile(name), about, rows)
 }
 await writeEvictionPage()

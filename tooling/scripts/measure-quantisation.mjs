@@ -1,8 +1,8 @@
 // Measures what docs/quantisation.md shows. `node tooling/scripts/measure-quantisation.mjs NAME...` runs some parts (after a build) and keeps what
 // they say in docs/results; without names it runs all (an hour on one core). The page and its picture are then written from what is there;
 // --page writes only those.
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,11 +11,12 @@ import { heldOutDocuments } from '@kvfold/eval/node'
 import * as eviction from '@kvfold/eviction'
 import { createKernels } from '@kvfold/kernels'
 import { affine, defineMethod, KvCache, RecordedPrompt, Registry } from '@kvfold/kv-core'
-import { loadModel } from '@kvfold/models/node'
+import { loadModel, writeWhole } from '@kvfold/models/node'
 import * as quant from '@kvfold/quant'
 import { modelUrl } from '@kvfold/reference-model'
 import { z } from 'zod'
 import { resultFile, writeQuantisationPage } from './quantisation-page.mjs'
+import { namedParts, writeRows } from './results.mjs'
 
 /** KIVI's groups of 32 along the wrong axes: keys per token, values per channel. Only to be compared with. */
 const swapped = defineMethod({
@@ -76,10 +77,9 @@ const ALL = Object.values(METHODS).flat()
 const isCalibrated = (text) => text.startsWith('kvquant')
 const SMOLLM = process.env.KVFOLD_SMOLLM ?? 'HuggingFaceTB/SmolLM2-135M-Instruct'
 
-const kernelsOf = () => createKernels()
 async function loaded(name) {
   const { model, tokenizer } = await loadModel(name ?? fileURLToPath(modelUrl))
-  return { model, tokenizer, kernels: kernelsOf(), documents: await heldOutDocuments() }
+  return { model, tokenizer, kernels: createKernels(), documents: await heldOutDocuments() }
 }
 
 async function fidelity({ model: name, tasks, context, samples, texts }) {
@@ -127,9 +127,7 @@ async function files({ context, texts }) {
       const prefillMs = performance.now() - start
       for (const coding of text === 'full' ? [undefined] : [undefined, quant.cachegenCoding]) {
         const path = join(folder, 'cache')
-        const out = await open(path, 'w')
-        for await (const chunk of cache.save({ fingerprint: model.fingerprint, coding })) await out.write(chunk)
-        await out.close()
+        const size = await writeWhole(path, cache.save({ fingerprint: model.fingerprint, coding }))
         let loadMs = Infinity
         for (let i = 0; i < 3; i++) {
           const began = performance.now()
@@ -144,7 +142,6 @@ async function files({ context, texts }) {
           loadMs = Math.min(loadMs, performance.now() - began)
           await again.dispose()
         }
-        const { size } = statSync(path)
         rows.push({
           policy: text,
           coding: coding?.name ?? 'plain',
@@ -224,18 +221,10 @@ const PARTS = {
     }),
 }
 
-const named = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
-const unknown = named.find((name) => !(name in PARTS))
-if (unknown) {
-  console.error(`There is no part "${unknown}": use ${Object.keys(PARTS).join(', ')}.`)
-  process.exit(2)
-}
-mkdirSync('docs/results', { recursive: true })
-for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? named : Object.keys(PARTS)) {
+for (const name of namedParts(PARTS)) {
   console.log(name)
   const rows = await PARTS[name]()
-  const lines = rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value)))
   const about = { model: name === 'smollm' ? basename(SMOLLM) : 'reference' }
-  writeFileSync(resultFile(name), `${JSON.stringify(about).slice(0, -1)},"rows":[\n${lines.join(',\n')}\n]}\n`)
+  writeRows(resultFile(name), about, rows)
 }
 await writeQuantisationPage(METHODS)

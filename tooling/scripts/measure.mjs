@@ -1,7 +1,8 @@
 // Measures what docs/results.md shows. `node tooling/scripts/measure.mjs NAME...` runs some sections with the built command and keeps their
 // JSON in docs/results; without names it runs all (an hour). The page is then written from what is there.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { namedParts, row } from './results.mjs'
 
 const EVICTION =
   'snapkv(budget=512, window=16, kernel=7); snapkv(budget=256, window=16, kernel=7); h2o(budget=512); cake(budget=512); streaming(budget=512)'
@@ -31,14 +32,7 @@ const SECTIONS = {
 const file = (name) => `docs/results/${name}.json`
 const shown = (args) => `npx kvfold ${args.map((arg) => (/[ ;(]/.test(arg) ? `"${arg}"` : arg)).join(' ')}`
 
-const named = process.argv.slice(2).filter((arg) => !arg.startsWith('--'))
-const unknown = named.find((name) => !(name in SECTIONS))
-if (unknown) {
-  console.error(`There is no section "${unknown}": use ${Object.keys(SECTIONS).join(', ')}.`)
-  process.exit(2)
-}
-mkdirSync('docs/results', { recursive: true })
-for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? named : Object.keys(SECTIONS)) {
+for (const name of namedParts(SECTIONS, 'section')) {
   const { args } = SECTIONS[name]
   console.log(shown(args))
   const { status, stdout } = spawnSync(process.execPath, ['apps/cli/bin/kvfold.js', ...args, '--json'], {
@@ -50,7 +44,6 @@ for (const name of process.argv.includes('--page') ? [] : named.length > 0 ? nam
   writeFileSync(file(name), `${JSON.stringify(JSON.parse(stdout), null, 1)}\n`)
 }
 
-const row = (...cells) => `| ${cells.join(' | ')} |`
 const number = (value, digits) => value.toFixed(digits)
 
 function evaluationTable({ rows }) {

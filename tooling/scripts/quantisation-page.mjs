@@ -2,14 +2,11 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import * as vega from 'vega'
 import { compile } from 'vega-lite'
+import { table, unique } from './results.mjs'
 
 export const resultFile = (name) => `docs/results/quantisation-${name}.json`
 const read = (name) => (existsSync(resultFile(name)) ? JSON.parse(readFileSync(resultFile(name), 'utf8')) : undefined)
 
-const unique = (values) => [...new Set(values)]
-const row = (...cells) => `| ${cells.join(' | ')} |`
-const table = (head, lines) =>
-  [row(...head), row(...head.map((_, i) => (i === 0 ? '---' : '---:'))), ...lines.map((cells) => row(...cells))].join('\n')
 const code = (policy) => (policy === 'full' ? 'full cache' : `\`${policy}\``)
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`
 

@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises'
+import { access, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { writeWhole as write } from '@kvfold/models/node'
 import { UsageError } from './errors.ts'
@@ -17,9 +17,18 @@ export async function checkFolder(file: string): Promise<void> {
  * refuses, and what `chunks` throws; then nothing has changed.
  */
 export async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>): Promise<number> {
-  return write(file, chunks).catch((error: NodeJS.ErrnoException) => {
-    // What `chunks` throws comes from no system call.
+  return write(file, chunks).catch(refused(file))
+}
+
+/** Writes a short text. Throws UsageError if the disk refuses. */
+export async function writeText(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch(refused(file))
+}
+
+function refused(file: string): (error: NodeJS.ErrnoException) => never {
+  return (error) => {
+    // What the writer itself throws comes from no system call.
     if (!error.syscall) throw error
     throw new UsageError(`"${file}" cannot be written (${error.code}): choose another file.`)
-  })
+  }
 }

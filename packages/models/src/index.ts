@@ -1,4 +1,4 @@
-export { CALIBRATION_FILE, calibrationText, parseCalibration } from './calibration.ts'
+export { calibrationText, parseCalibration } from './calibration.ts'
 export { configFromGguf, type GgufFacts } from './config/gguf.ts'
 export { configFromHuggingFace } from './config/hugging-face.ts'
 export { type Architecture, ARCHITECTURES, cacheShape, type ModelConfig } from './config/model-config.ts'

@@ -1,13 +1,13 @@
-import { stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { CALIBRATION_FILE, calibrationText } from '@kvfold/models'
+import { calibrationText } from '@kvfold/models'
+import { calibrationPath } from '@kvfold/models/node'
 import { modelUrl } from '@kvfold/reference-model'
 import type { Command } from 'commander'
 import { calibrateModel } from '../calibrate-model.ts'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
-import { checkFolder } from '../output-file.ts'
+import { checkFolder, writeText } from '../output-file.ts'
 import { readText } from '../read-text.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { integer } from './options.ts'
@@ -55,18 +55,14 @@ async function run({ model: name, text, out, texts, tokens, json = false }: Cali
     texts: pieces,
     onProgress: ({ done, total }) => task.update(percent(done, total)),
   }).finally(() => task.stop())
-  await writeFile(file, calibrationText(layers, read)).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`"${file}" cannot be written (${error.code}): choose another file with --out.`)
-  })
+  await writeText(file, calibrationText(layers, read))
   console.log(
     json ? JSON.stringify({ file, tokens: read, layers: layers.length }) : `${file}: ${layers.length} layers, from ${read} tokens`,
   )
 }
 
-/** Where a model is looked up for its calibration. */
 async function besideModel(name: string): Promise<string> {
-  if (name === REFERENCE) return join(fileURLToPath(modelUrl), CALIBRATION_FILE)
-  const found = await stat(name).catch(() => undefined)
-  if (!found) throw new UsageError(`There is no model at "${name}" on this machine: give --out, or a folder or a .gguf file.`)
-  return found.isDirectory() ? join(name, CALIBRATION_FILE) : join(dirname(name), `${basename(name, '.gguf')}.${CALIBRATION_FILE}`)
+  const model = name === REFERENCE ? fileURLToPath(modelUrl) : name
+  if (!existsSync(model)) throw new UsageError(`There is no model at "${name}" on this machine: give --out, or a folder or a .gguf file.`)
+  return calibrationPath(model)
 }

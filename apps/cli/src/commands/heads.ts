@@ -1,9 +1,8 @@
-import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import pc from 'picocolors'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
-import { checkFolder } from '../output-file.ts'
+import { checkFolder, writeText } from '../output-file.ts'
 import { COPIES, retrievalProfile, SAMPLED, type ProfiledHead } from '../retrieval-profile.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
@@ -55,14 +54,8 @@ async function run({ out, seed, induction, echo, json = false, ...options }: Hea
     onProgress: ({ done, total }) => task.update(percent(done, total)),
   }).finally(() => task.stop())
   const profile = { model: options.model, block, seed, heads, policy }
-  if (out !== undefined) await write(out, `${JSON.stringify(profile, undefined, 2)}\n`)
+  if (out !== undefined) await writeText(out, `${JSON.stringify(profile, undefined, 2)}\n`)
   console.log(json ? JSON.stringify(profile) : `${print(heads)}\n\n${policy}`)
-}
-
-async function write(file: string, text: string): Promise<void> {
-  await writeFile(file, text).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`"${file}" cannot be written (${error.code}): choose another file.`)
-  })
 }
 
 function checkBlock(block: number | undefined, positions: number): number {

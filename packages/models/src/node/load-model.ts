@@ -1,4 +1,4 @@
-import { basename, dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { CALIBRATION_FILE } from '../calibration.ts'
 import { DownloadError } from '../errors.ts'
 import { calibrate, loadGguf, loadModelFiles, type LoadedModel, type LoadOptions } from '../load.ts'
@@ -18,8 +18,15 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   await startBackend()
   if ((await kindOf(path)) === 'directory') return loadModelFiles(directoryFiles(path), options)
   const loaded = await loadGguf(await fileSource(path), options)
-  await calibrate(loaded, directoryFiles(dirname(path)), `${basename(path, '.gguf')}.${CALIBRATION_FILE}`)
+  const file = await calibrationPath(path)
+  await calibrate(loaded, directoryFiles(dirname(file)), basename(file))
   return loaded
+}
+
+/** Where a model's calibration lies: in its folder, or beside its file. */
+export async function calibrationPath(model: string): Promise<string> {
+  if ((await kindOf(model)) === 'directory') return join(model, CALIBRATION_FILE)
+  return join(dirname(model), `${basename(model, '.gguf')}.${CALIBRATION_FILE}`)
 }
 
 /** The folder or file of a source, downloaded if need be. */
