@@ -1,13 +1,11 @@
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { calibrationText, parseCalibration } from '@kvfold/models'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runIn } from './built-command.ts'
 
-// The built command, as a user runs it.
-const command = fileURLToPath(new URL('../bin/kvfold.js', import.meta.url))
 const heldOut = fileURLToPath(new URL('../../../packages/eval/data/heldout.txt', import.meta.url))
 let folder: string
 
@@ -16,10 +14,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function calibrate(...args: string[]): { code: number | null; out: string; error: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [command, 'calibrate', ...args], { cwd: folder, encoding: 'utf8' })
-  return { code: status, out: stdout, error: stderr }
-}
+const calibrate = (...args: string[]): ReturnType<typeof runIn> => runIn(folder, 'calibrate', ...args)
 
 describe('kvfold calibrate', () => {
   it('writes a file that a model is loaded with', () => {

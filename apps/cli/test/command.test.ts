@@ -1,13 +1,10 @@
-import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { modelUrl } from '@kvfold/reference-model'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runIn } from './built-command.ts'
 
-// The built command, as a user runs it.
-const command = fileURLToPath(new URL('../bin/kvfold.js', import.meta.url))
 let folder: string
 
 beforeAll(() => {
@@ -15,10 +12,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function kvfold(...args: string[]): { code: number | null; out: string; error: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [command, ...args], { cwd: folder, encoding: 'utf8' })
-  return { code: status, out: stdout, error: stderr }
-}
+const kvfold = (...args: string[]): ReturnType<typeof runIn> => runIn(folder, ...args)
 
 function json<T>(...args: string[]): T {
   const { code, out, error } = kvfold(...args, '--json')

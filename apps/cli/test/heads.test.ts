@@ -1,18 +1,15 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { compose, createRandom, KvCache, uniform, type CacheShape, type Scorer } from '@kvfold/kv-core'
 import { createKernels } from '@kvfold/kernels'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runIn } from './built-command.ts'
 import { registry } from '../src/registry.ts'
 import { causalRows, type RetrievalProfile } from '../src/retrieval-profile.ts'
 
 type Profile = RetrievalProfile & { model: string; block: number; seed: number }
 
-// The built command, as a user runs it.
-const command = fileURLToPath(new URL('../bin/kvfold.js', import.meta.url))
 let folder: string
 
 beforeAll(() => {
@@ -20,10 +17,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-function heads(...args: string[]): { code: number | null; out: string; error: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [command, 'heads', ...args], { cwd: folder, encoding: 'utf8' })
-  return { code: status, out: stdout, error: stderr }
-}
+const heads = (...args: string[]): ReturnType<typeof runIn> => runIn(folder, 'heads', ...args)
 
 describe('kvfold heads', () => {
   it('finds the heads of the reference model that repeat what followed, and writes them down', () => {

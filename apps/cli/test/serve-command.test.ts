@@ -5,11 +5,9 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
+import { command } from './built-command.ts'
 
-// The built command, as a user runs it.
-const command = fileURLToPath(new URL('../bin/kvfold.js', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'kvfold-serve-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

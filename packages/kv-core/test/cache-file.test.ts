@@ -13,7 +13,7 @@ import {
 } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { draw, feed, FINGERPRINT, held, mutate, open, same, saved, seal, typed } from './cache-files.ts'
+import { draw, feed, FINGERPRINT, held, mutate, open, same, saved, seal, typed, watchedHeap } from './cache-files.ts'
 import { relativeError } from './plain-attention.ts'
 import { deflated } from './toy-coding.ts'
 import { average, away, largest, mixed, opaque, packed, remembers } from './toy-methods.ts'
@@ -462,26 +462,19 @@ describe('a damaged file', () => {
       await smallFile(compose(largest({ budget: 11 }), mixed()), { layers: 2 }),
       await smallFile(compose(remembers(), opaque()), { kvHeads: 2, queryHeads: 2 }),
     ]
-    const heap = ownHeap()
+    const heap = watchedHeap()
     const own = referenceKernels(heap)
-    let most = 0
-    const malloc = heap.malloc.bind(heap)
-    heap.malloc = (bytes) => {
-      const address = malloc(bytes)
-      most = Math.max(most, heap.live)
-      return address
-    }
     const random = createRandom(Number(process.env['KVFOLD_FUZZ_SEED'] ?? 8))
     let accepted = 0
     for (let run = 0; run < count; run++) {
       const { file, policy, shape } = files[run % files.length]
       const mutated = mutate(file, random)
-      most = 0
+      heap.most = 0
       const cache = await KvCache.load(mutated, { shape, policy, kernels: own, fingerprint: FINGERPRINT, codings: [deflated] }).catch(typed)
       // What is coded may be any times larger, but each of its rows has a position of 4 bytes. The last page of a list may have room for 64.
       const each = run % files.length === 0 ? shape.headDim : 1
-      if (most > 2 * each * mutated.length + shape.layers * shape.kvHeads * 4 * 64 * shape.headDim * 4)
-        throw new Error(`run ${run}: ${most} bytes for a file of ${mutated.length}`)
+      if (heap.most > 2 * each * mutated.length + shape.layers * shape.kvHeads * 4 * 64 * shape.headDim * 4)
+        throw new Error(`run ${run}: ${heap.most} bytes for a file of ${mutated.length}`)
       if (cache) {
         accepted++
         // What was believed can be gone on with, and be saved again.

@@ -1,7 +1,19 @@
-import type { ArrayTensor } from '@kvfold/kernels'
+import { type ArrayTensor, ownHeap, type WasmHeap } from '@kvfold/kernels'
 import { crc32, KvFoldError, type CacheShape, type KvCache, type Random, type SaveOptions } from '@kvfold/kv-core'
 
 export const FINGERPRINT = 'toy-1'
+
+/** A heap that remembers the most that was held in it since `most` was set. */
+export function watchedHeap(): WasmHeap & { most: number } {
+  const heap = Object.assign(ownHeap(), { most: 0 })
+  const malloc = heap.malloc.bind(heap)
+  heap.malloc = (bytes) => {
+    const address = malloc(bytes)
+    heap.most = Math.max(heap.most, heap.live)
+    return address
+  }
+  return heap
+}
 
 /** All bytes of a saved cache. */
 export async function saved(cache: KvCache, options: Partial<SaveOptions> = {}): Promise<Uint8Array> {

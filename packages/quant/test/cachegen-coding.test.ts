@@ -1,4 +1,4 @@
-import { createKernels, fromHalf, ownHeap, referenceKernels, toHalf } from '@kvfold/kernels'
+import { createKernels, fromHalf, referenceKernels, toHalf } from '@kvfold/kernels'
 import {
   affine,
   type CacheShape,
@@ -12,7 +12,7 @@ import {
 } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { draw, feed, FINGERPRINT, held, mutate, same, saved, typed } from '../../kv-core/test/cache-files.ts'
+import { draw, feed, FINGERPRINT, held, mutate, same, saved, typed, watchedHeap } from '../../kv-core/test/cache-files.ts'
 import { largest } from '../../kv-core/test/toy-methods.ts'
 import { pageRun } from '../../kv-core/src/page-coding.ts'
 import { cachegen, cachegenCoding, flexgen, gear, int4, int8, kivi, mikv, turboquant, zipcache } from '../src/index.ts'
@@ -210,26 +210,19 @@ describe('a file in CacheGen’s coding', () => {
       files.push({ file, policy })
       await cache.dispose()
     }
-    const heap = ownHeap()
+    const heap = watchedHeap()
     const own = referenceKernels(heap)
-    let most = 0
-    const malloc = heap.malloc.bind(heap)
-    heap.malloc = (bytes) => {
-      const address = malloc(bytes)
-      most = Math.max(most, heap.live)
-      return address
-    }
     const random = createRandom(Number(process.env['KVFOLD_FUZZ_SEED'] ?? 10))
     let accepted = 0
     for (let run = 0; run < count; run++) {
       const { file, policy } = files[run % files.length]
       const mutated = mutate(file, random)
-      most = 0
+      heap.most = 0
       const options = { shape, policy, kernels: own, fingerprint: FINGERPRINT, codings: [cachegenCoding] }
       const cache = await KvCache.load(mutated, options).catch(typed)
       // Four bytes of position for each row, of which the last page of a list may have room for as many again.
       const rows = mutated.length / 4 + shape.layers * shape.kvHeads * 64
-      if (most > 2 * rows * 2 * 4 * shape.headDim) throw new Error(`run ${run}: ${most} bytes for a file of ${mutated.length}`)
+      if (heap.most > 2 * rows * 2 * 4 * shape.headDim) throw new Error(`run ${run}: ${heap.most} bytes for a file of ${mutated.length}`)
       if (cache) {
         accepted++
         await feed(cache, draw(shape, 1, random)).catch(typed)
