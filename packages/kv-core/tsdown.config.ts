@@ -1,3 +1,3 @@
 import { library } from '../../tooling/tsdown.ts'
 
-export default library(['src/index.ts', 'src/testing.ts'])
+export default library(['src/index.ts', 'src/history.ts', 'src/testing.ts'])

@@ -7,6 +7,7 @@ import { Head } from './head.ts'
 import { Layer, type Shared } from './layer.ts'
 import type { LayerCache } from './layer-cache.ts'
 import type { Ledger } from './ledger.ts'
+import { heldRows, type HeldRows } from './held-rows.ts'
 import { checkCacheFile, fillCache } from './load-cache.ts'
 import type { ModelParts } from './model-parts.ts'
 import { Observer } from './observe.ts'
@@ -175,10 +176,22 @@ export class KvCache {
     return this.planner.notices
   }
 
+  /** Throws ShapeError. */
   layer(index: number): LayerCache {
+    return this.layerAt(index)
+  }
+
+  private layerAt(index: number): Layer {
     const layer = this.layers[index]
     if (!layer) throw new ShapeError(`There is no layer ${index}: this cache has ${this.layers.length}, from 0.`)
     return layer
+  }
+
+  /** Which rows a KV head of a layer holds now, and how each is stored. Throws ShapeError. */
+  held(layer: number, head: number): HeldRows {
+    const { heads } = this.layerAt(layer)
+    if (!heads[head]) throw new ShapeError(`There is no KV head ${head}: this cache has ${heads.length} in a layer, from 0.`)
+    return heldRows(heads[head], this.shape.headDim, this.pool.tierName)
   }
 
   /** Reads what another cache holds, as if it were the prompt that it has read. See RecordedPrompt. */

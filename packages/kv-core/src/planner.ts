@@ -279,10 +279,12 @@ export class Planner {
     }
     plans.forEach((plan, i) => checkPlan(plan, views[i].rows, budgets[i], `layer ${layer}, head ${i}`))
     const plan: LayerPlan = { layer, when: moment, heads: plans }
-    this.trace?.record(
-      plan,
-      views.map((view) => view.positions.slice()),
-    )
+    this.trace?.plans.push({
+      ...plan,
+      seen,
+      scores: scores.map((own) => own.slice()),
+      positions: views.map((view) => view.positions.slice()),
+    })
     for (let i = 0; i < heads.length; i++) {
       await applyPlan(heads[i], plans[i], shape.headDim)
       if (select.contiguous) makeContiguous(heads[i], shape.headDim, kernels, pool, rotary!)

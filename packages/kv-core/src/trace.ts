@@ -1,10 +1,13 @@
 import type { LayerPlan } from './plan.ts'
 
-/** Every applied plan, in order: what was kept is `heads[h].keep`, as row indices of that moment, with the positions beside it. */
-export class PlanTrace {
-  readonly plans: (LayerPlan & { positions: Float32Array[] })[] = []
+/** A plan, and what it was made of: by head, the positions and scores of the rows of that moment; `seen`: tokens so far. */
+export interface TracedPlan extends LayerPlan {
+  positions: Float32Array[]
+  scores: Float32Array[]
+  seen: number
+}
 
-  record(plan: LayerPlan, positions: Float32Array[]): void {
-    this.plans.push({ ...plan, positions })
-  }
+/** Every applied plan, in order: what was kept is `heads[h].keep`, as row indices of that moment. */
+export class PlanTrace {
+  readonly plans: TracedPlan[] = []
 }

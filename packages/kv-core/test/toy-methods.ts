@@ -1,7 +1,7 @@
 import { affine, defineMethod, highestScores, protectRecent, raw32, uniform, type Codec, type Method, type Tier } from '@kvfold/kv-core'
 import { z } from 'zod'
 
-const sizes = z.object({ budget: z.number().default(40), decode: z.boolean().default(true) })
+const sizes = z.object({ budget: z.number().default(40), decode: z.boolean().default(true), contiguous: z.boolean().default(false) })
 
 /** Keeps the rows with the largest keys and the newest eight. */
 export const largest: Method<typeof sizes> = defineMethod({
@@ -9,7 +9,7 @@ export const largest: Method<typeof sizes> = defineMethod({
   axes: ['budget', 'score', 'select'],
   summary: 'largest keys',
   params: sizes,
-  create: ({ budget, decode }) => ({
+  create: ({ budget, decode, contiguous }) => ({
     budget: uniform({ tokens: budget }),
     score: {
       needs: { keys: true },
@@ -23,7 +23,7 @@ export const largest: Method<typeof sizes> = defineMethod({
         return protectRecent(scores, 8)
       },
     },
-    select: highestScores,
+    select: { ...highestScores, contiguous },
   }),
 })
 
