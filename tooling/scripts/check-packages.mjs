@@ -39,7 +39,7 @@ try {
   attempt('install', () => run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline'], work))
   const entries = packages.flatMap(({ manifest }) =>
     Object.keys(manifest.exports)
-      .filter((entry) => entry !== './package.json')
+      .filter((entry) => entry !== './package.json' && !entry.includes('*'))
       .map((entry) => manifest.name + entry.slice(1)),
   )
   writeFileSync(join(work, 'all.mjs'), entries.map((entry) => `await import('${entry}')`).join('\n'))
