@@ -1,17 +1,13 @@
-import type { CacheHistory } from '@kvfold/kv-core/history'
 import type { JSX } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import { showPicture, type PictureData } from '@kvfold/picture/page'
 
-export interface PictureProps {
-  history: CacheHistory
-  pieces: string[]
-  documentTokens: number
-}
-
-/** What was kept of every token. */
-export function Picture({ history, pieces, documentTokens }: PictureProps): JSX.Element {
-  return (
-    <p>
-      {history.frames.length} frames of {pieces.length} tokens, {documentTokens} of them the document's.
-    </p>
-  )
+/** What was kept: the picture of a cache's history. */
+export function Picture({ history, pieces, documentTokens }: PictureData): JSX.Element {
+  const root = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const picture = showPicture(root.current!, { history, pieces, documentTokens })
+    return () => picture.close()
+  }, [history, pieces, documentTokens])
+  return <div ref={root} />
 }

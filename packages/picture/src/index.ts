@@ -1,0 +1,6 @@
+export { type MapLayout, headAt, lineOf, mapHeight, mapPixels, tokenAt, xOf } from './map-pixels.ts'
+export { FOLDED, isHeld, Moment, stateColours } from './moment.ts'
+export { bitsOf, colourOf, css, dark, light, mix, type Palette, type Rgb } from './palette.ts'
+export type { PictureData } from './picture-data.ts'
+export { type Report, reportHtml } from './report.ts'
+export { type Canvas2D, drawStill, stillSize } from './still.ts'
