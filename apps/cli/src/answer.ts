@@ -1,4 +1,5 @@
 import { KvCache, type Ledger, type Policy } from '@kvfold/kv-core'
+import { type CacheHistory, HistoryRecorder } from '@kvfold/kv-core/history'
 import type { Prompt } from '@kvfold/eval'
 import { ContextLengthError, generate, type SamplingOptions } from '@kvfold/models'
 import type { Loaded } from './load.ts'
@@ -11,6 +12,8 @@ export interface AnswerOptions {
   oneLine?: boolean
   onPrefill?: (progress: { done: number; total: number }) => void
   onText?: (text: string) => void
+  /** Called whenever the cache has read tokens; its time is not the answer's. */
+  onRead?: () => void
 }
 
 /** An answer, and what it took. */
@@ -26,23 +29,31 @@ export interface Answer {
   ledger: Ledger
   /** What the cache says about how the policy ran. */
   notices: readonly string[]
+  /** What the cache held all along, if that was to be recorded. */
+  history?: CacheHistory
 }
 
-/** Answers a prompt under a policy. Without `questionAware` the context is compressed before the question is read. */
+/** Answers a prompt under a policy. Without `questionAware` the context is compressed before the question is read; `record`: with its history. */
 export async function answer(
   loaded: Loaded,
   policy: Policy,
   { context, question }: Prompt,
-  options: AnswerOptions & { questionAware: boolean },
+  options: AnswerOptions & { questionAware: boolean; record: boolean },
 ): Promise<Answer> {
   const { model, kernels } = loaded
-  const { questionAware, signal, onPrefill: onProgress } = options
+  const { questionAware, record, signal, onPrefill: onProgress } = options
   checkLength(model, context.length + question.length)
   const start = performance.now()
-  const cache = new KvCache(model.shape, { policy, kernels, model })
+  const cache = new KvCache(model.shape, { policy, kernels, model, trace: record })
+  const recorder = record ? new HistoryRecorder(cache) : undefined
+  const onRead = (): void => recorder?.look()
   try {
     if (!questionAware) await model.forward(context, cache, { logits: 'none', signal, onProgress })
-    return await ask(loaded, cache, questionAware ? [...context, ...question] : question, { ...options, start })
+    const readAt = performance.now()
+    if (!questionAware) onRead()
+    const asked = questionAware ? [...context, ...question] : question
+    const aside = performance.now() - readAt
+    return { ...(await ask(loaded, cache, asked, { ...options, onRead, start: start + aside })), history: recorder?.history }
   } finally {
     await cache.dispose()
   }
@@ -64,7 +75,7 @@ export async function ask(
   asked: readonly number[],
   options: AnswerOptions & { start: number },
 ): Promise<Answer> {
-  const { start, maxTokens, sampling, signal, onPrefill, onText } = options
+  const { start, maxTokens, sampling, signal, onPrefill, onText, onRead } = options
   const promptTokens = cache.length + asked.length
   const isFirst = cache.length === 0
   let prefilledAt = start,
@@ -83,11 +94,16 @@ export async function ask(
   const stream = tokenizer.stream()
   const tokens: number[] = []
   let text = '',
-    firstAt = 0
+    firstAt = 0,
+    decodeMs = 0
   for (;;) {
+    const before = performance.now(),
+      read = cache.length
     const { value, done } = await steps.next()
     last = performance.now()
+    if (firstAt > 0) decodeMs += last - before
     firstAt ||= last
+    if (cache.length > read) onRead?.()
     if (done) break
     tokens.push(value.token)
     const piece = stream.push(value.token)
@@ -100,14 +116,13 @@ export async function ask(
   const rest = stream.end()
   text += rest
   if (rest) onText?.(rest)
-  const decoded = Math.max(1, tokens.length - 1)
   return {
     text: text.trim(),
     tokens,
     promptTokens,
     prefillMs: prefilledAt - start,
     ttftMs: firstAt - start,
-    decodeMsPerToken: tokens.length > 1 ? (last - firstAt) / decoded : 0,
+    decodeMsPerToken: tokens.length > 1 ? decodeMs / (tokens.length - 1) : 0,
     ledger: cache.ledger(),
     notices: cache.notices,
   }

@@ -20,9 +20,9 @@ export async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>
   return write(file, chunks).catch(refused(file))
 }
 
-/** Writes a short text. Throws UsageError if the disk refuses. */
-export async function writeText(file: string, text: string): Promise<void> {
-  await writeFile(file, text).catch(refused(file))
+/** Writes what is held in memory. Throws UsageError if the disk refuses. */
+export async function writeShort(file: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(file, content).catch(refused(file))
 }
 
 function refused(file: string): (error: NodeJS.ErrnoException) => never {

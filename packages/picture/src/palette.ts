@@ -11,7 +11,7 @@ export interface Palette {
   dropped: Rgb
   folded: Rgb
   away: Rgb
-  /** Of rows in 2, 4, 8, 16 and 32 bits; others lie between. */
+  /** Of rows in about 2, 4, 8, 16 and 32 bits. */
   bits: readonly [Rgb, Rgb, Rgb, Rgb, Rgb]
 }
 
@@ -53,10 +53,12 @@ export function bitsOf({ keys, values }: RowStorage): number {
 /** The colour of rows that are stored so. */
 export function colourOf(storage: RowStorage, palette: Palette): Rgb {
   if (storage.keys.tier ?? storage.values.tier) return palette.away
-  const at = Math.min(4, Math.max(0, Math.log2(bitsOf(storage)) - 1))
-  const low = Math.min(3, Math.floor(at))
-  return mix(palette.bits[low], palette.bits[low + 1], at - low)
+  const bits = bitsOf(storage)
+  return palette.bits[MOST_BITS.findIndex((most) => bits <= most)]
 }
+
+/** With their scales, codes of 2 bits take up to 3.5, and so on. */
+const MOST_BITS = [3.5, 7, 12, 24, Infinity]
 
 /** From one colour to another: share 0 to 1. */
 export function mix(from: Rgb, to: Rgb, share: number): Rgb {

@@ -20,6 +20,8 @@ const WIDTH = 1440
 const MARGIN = 40
 const LEFT = 84
 const LINE_HEIGHT = 26
+/** In a line. */
+const FACTS = 4
 /** A map is about so high, whatever the number of heads. */
 const MAP_HEIGHT = 420
 
@@ -31,7 +33,15 @@ function layoutOf({ history }: Report): MapLayout {
 
 function lines({ question, answer, facts }: Report): string[] {
   const said = [question && `Question: ${question}`, answer && `Answer: ${answer}`].filter((text): text is string => !!text)
-  return [...said.map((text) => text.replaceAll('\n', ' ')), facts.map(([name, value]) => `${name}: ${value}`).join('   ·   ')]
+  const known: string[] = []
+  for (let i = 0; i < facts.length; i += FACTS)
+    known.push(
+      facts
+        .slice(i, i + FACTS)
+        .map(([name, value]) => `${name}: ${value}`)
+        .join('   ·   '),
+    )
+  return [...said.map((text) => text.replaceAll('\n', ' ')), ...known]
 }
 
 /** Pixels that a still takes. */

@@ -7,7 +7,7 @@ import type { Command } from 'commander'
 import { calibrateModel } from '../calibrate-model.ts'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
-import { checkFolder, writeText } from '../output-file.ts'
+import { checkFolder, writeShort } from '../output-file.ts'
 import { readText } from '../read-text.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { integer } from './options.ts'
@@ -55,7 +55,7 @@ async function run({ model: name, text, out, texts, tokens, json = false }: Cali
     texts: pieces,
     onProgress: ({ done, total }) => task.update(percent(done, total)),
   }).finally(() => task.stop())
-  await writeText(file, calibrationText(layers, read))
+  await writeShort(file, calibrationText(layers, read))
   console.log(
     json ? JSON.stringify({ file, tokens: read, layers: layers.length }) : `${file}: ${layers.length} layers, from ${read} tokens`,
   )

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import pc from 'picocolors'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
-import { checkFolder, writeText } from '../output-file.ts'
+import { checkFolder, writeShort } from '../output-file.ts'
 import { COPIES, retrievalProfile, SAMPLED, type ProfiledHead } from '../retrieval-profile.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
@@ -54,7 +54,7 @@ async function run({ out, seed, induction, echo, json = false, ...options }: Hea
     onProgress: ({ done, total }) => task.update(percent(done, total)),
   }).finally(() => task.stop())
   const profile = { model: options.model, block, seed, heads, policy }
-  if (out !== undefined) await writeText(out, `${JSON.stringify(profile, undefined, 2)}\n`)
+  if (out !== undefined) await writeShort(out, `${JSON.stringify(profile, undefined, 2)}\n`)
   console.log(json ? JSON.stringify(profile) : `${print(heads)}\n\n${policy}`)
 }
 
