@@ -7,11 +7,12 @@ export function offline(): Plugin {
     name: 'offline',
     enforce: 'post',
     generateBundle(_, bundle) {
-      const worker = bundle['service-worker.js']
-      if (worker?.type !== 'chunk') throw new Error('The service worker was not built.')
-      const files = ['./', ...Object.keys(bundle).filter((name) => /^(assets\/(?!.*threaded)|icon)/.test(name)), 'icon.svg']
-      const version = createHash('sha256').update(files.join()).digest('hex').slice(0, 12)
-      worker.code = worker.code.replace('__FILES__', JSON.stringify(files)).replace('__VERSION__', JSON.stringify(version))
+      const [script, worker] = ['service-worker.js', 'worker.js'].map((name) => bundle[name])
+      if (script?.type !== 'chunk' || worker?.type !== 'chunk') throw new Error('The workers were not built.')
+      const files = ['./', 'icon.svg', 'worker.js', ...Object.keys(bundle).filter((name) => /^assets\/(?!.*threaded)/.test(name))]
+      // All other names change with what is in them.
+      const version = createHash('sha256').update(files.join()).update(worker.code).digest('hex').slice(0, 12)
+      script.code = script.code.replace('__FILES__', JSON.stringify(files)).replace('__VERSION__', JSON.stringify(version))
     },
   }
 }

@@ -22,7 +22,7 @@ self.addEventListener('fetch', (event) => {
   if (request.method !== 'GET' || origin !== scope.origin || !pathname.startsWith(scope.pathname)) return
   const path = pathname.slice(scope.pathname.length)
   if (path.startsWith('assets/')) event.respondWith(keptFirst(request))
-  else if (path === '' || path === 'index.html' || path === 'icon.svg') event.respondWith(askedFirst(request))
+  else if (['', 'index.html', 'icon.svg', 'worker.js'].includes(path)) event.respondWith(askedFirst(request))
 })
 
 async function keptFirst(request: Request): Promise<Response> {

@@ -1,0 +1,22 @@
+const UNITS = ['B', 'kB', 'MB', 'GB']
+
+/** Bytes with three digits. */
+export function bytes(count: number): string {
+  let unit = 0,
+    size = count
+  for (; size >= 1000 && unit < UNITS.length - 1; unit++) size /= 1000
+  return `${unit === 0 || size === Math.round(size) ? size : size.toPrecision(3)} ${UNITS[unit]}`
+}
+
+export function duration(ms: number): string {
+  return ms >= 1000 ? `${(ms / 1000).toPrecision(3)} s` : `${ms.toPrecision(3)} ms`
+}
+
+export function times(whole: number, part: number): string {
+  const ratio = whole / part
+  return ratio >= 100 ? ratio.toFixed(0) : ratio.toPrecision(ratio >= 10 ? 3 : 2)
+}
+
+export function count(number: number): string {
+  return number.toLocaleString('en')
+}

@@ -1,0 +1,45 @@
+import { createKernels, type Kernels } from '@kvfold/kernels'
+import { bytesFiles, loadModelFiles, loadTokenizer, UnsupportedModelError, type LlamaModel, type Tokenizer } from '@kvfold/models'
+import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
+import plain from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
+import simd from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url'
+import threaded from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url'
+import { enableProdMode, env, setBackend } from '@tensorflow/tfjs-core'
+import type { LoadEvent } from '../engine/messages.ts'
+import { fetchModel, fetchModelFile } from './fetch-model.ts'
+
+/** A model that is ready to run. */
+export interface Loaded {
+  model: LlamaModel
+  tokenizer: Tokenizer
+  kernels: Kernels
+}
+
+/** The tokenizer alone, which comes long before the weights. Throws DownloadError, ModelFormatError. */
+export async function openTokenizer(): Promise<Tokenizer> {
+  const names = ['tokenizer.json', 'tokenizer_config.json']
+  const files = await Promise.all(names.map(async (name) => [name, await fetchModelFile(name)] as const))
+  return (await loadTokenizer(bytesFiles('model', Object.fromEntries(files))))!
+}
+
+/** The reference model on tfjs's wasm backend. Throws DownloadError, ModelFormatError, UnsupportedModelError. */
+export async function openModel(onProgress: (event: LoadEvent) => void): Promise<Loaded> {
+  const [files] = await Promise.all([fetchModel((done, total) => onProgress({ stage: 'fetch', done, total })), startBackend()])
+  const { model, tokenizer } = await loadModelFiles(bytesFiles('model', files), {
+    onProgress: ({ done, total }) => onProgress({ stage: 'start', done, total }),
+  })
+  return { model, tokenizer: tokenizer!, kernels: createKernels() }
+}
+
+async function startBackend(): Promise<void> {
+  enableProdMode()
+  // The threaded variant starts workers from the text of functions, which a minified script does not survive.
+  env().set('WASM_HAS_MULTITHREAD_SUPPORT', false)
+  setWasmPaths({
+    'tfjs-backend-wasm.wasm': plain,
+    'tfjs-backend-wasm-simd.wasm': simd,
+    'tfjs-backend-wasm-threaded-simd.wasm': threaded,
+  })
+  if (!(await setBackend('wasm')))
+    throw new UnsupportedModelError('WebAssembly does not start in this browser: try a newer one, or ask a server.')
+}

@@ -1,0 +1,17 @@
+import { fill, firstTokens, TASK_TEXT } from '@kvfold/eval'
+import type { Tokenizer } from '@kvfold/models'
+
+/** A document as the reference model was taught to read it. */
+export function documentTokens(tokenizer: Tokenizer, text: string): number[] {
+  return [...firstTokens(TASK_TEXT, tokenizer), ...tokenizer.encode(text, { special: false })]
+}
+
+/** A question about what was read before, up to where its answer begins. */
+export function questionTokens(tokenizer: Tokenizer, question: string): number[] {
+  return tokenizer.encode(fill(TASK_TEXT.prompt.question, { question, answerPrefix: '' }).trimEnd(), { special: false })
+}
+
+/** The text of each token alone. */
+export function piecesOf(tokenizer: Tokenizer, tokens: readonly number[]): string[] {
+  return tokens.map((token) => tokenizer.decode([token], { special: true }))
+}
