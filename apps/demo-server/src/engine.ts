@@ -6,6 +6,7 @@ import type { Budget, Reservation } from './budget.ts'
 import { InvalidRequestError, StoppingError } from './errors.ts'
 import { mostBytes } from './estimate.ts'
 import { Job, type Start } from './job.ts'
+import { Recording } from './recording.ts'
 import type { Metrics } from './metrics.ts'
 import type { Prefixes } from './prefixes.ts'
 import { requestPolicy } from './request-policy.ts'
@@ -33,6 +34,8 @@ export interface Work {
   stops: readonly string[]
   /** Leaves out white space before the first word. */
   trimStart: boolean
+  /** Tells with the answer what the cache held all along. */
+  history: boolean
 }
 
 /** What all requests share. */
@@ -104,7 +107,7 @@ export class Engine {
   /** A session's next turn, on a fork: one that fails leaves the session as it was. */
   private async goOn(work: Work, session: Session, asked: Policy | undefined): Promise<Start> {
     const { model, sessions } = this.shared
-    const { policy, tokens: before, bytes, cache: inMemory } = session
+    const { policy, tokens: before, bytes, cache: inMemory, recording } = session
     if (asked && asked.text !== policy.text)
       throw new InvalidRequestError(
         `The session "${session.id}" was begun under ${policy.text}: go on under that, or begin another session.`,
@@ -115,9 +118,10 @@ export class Engine {
     const most = mostBytes(model, policy, { seen: before, held: bytes, fresh: tokens.length, made })
     const reservation = await this.reserve(most + (inMemory ? 0 : bytes))
     try {
-      const base = await sessions.wake(session)
+      const cache = (await sessions.wake(session)).fork()
       reservation.bytes = most
-      return { policy, cache: base.fork(), tokens, before, from: 0, maxTokens: made, reservation }
+      // One that was on the disk has none.
+      return { policy, cache, tokens, before, from: 0, maxTokens: made, reservation, recording: inMemory && recording?.fork(cache) }
     } catch (error) {
       reservation.release()
       throw error
@@ -126,24 +130,26 @@ export class Engine {
 
   /** A prompt of its own, from the longest snapshot that it begins with. */
   private async begin(work: Work, policy: Policy): Promise<Start> {
-    const { model, kernels, prefixes, metrics } = this.shared
+    const { model, kernels, prefixes, metrics, tokenizer } = this.shared
     const tokens = work.prompt(false)
     const maxTokens = this.room(work, tokens, 0)
     for (;;) {
-      const found = prefixes.find(policy.text, tokens)
+      // A history begins with the first token.
+      const found = work.history ? undefined : prefixes.find(policy.text, tokens)
       const from = found?.length ?? 0
       const demand = { seen: from, held: found?.cache.ledger().bytes ?? 0, fresh: tokens.length - from, made: maxTokens }
       const reservation = await this.reserve(mostBytes(model, policy, demand))
       try {
         // Room was made of what it would go on from.
-        if (prefixes.find(policy.text, tokens) !== found) {
+        if (!work.history && prefixes.find(policy.text, tokens) !== found) {
           reservation.release()
           continue
         }
-        const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels, model })
+        const cache = found ? found.cache.fork() : new KvCache(model.shape, { policy, kernels, model, trace: work.history })
+        const recording = work.history ? new Recording(cache, tokenizer) : undefined
         metrics.prefixes.inc({ found: found ? 'yes' : 'no' })
         const logits = from === tokens.length ? found?.logits : undefined
-        return { policy, cache, tokens, before: 0, from, logits, maxTokens, reservation }
+        return { policy, cache, tokens, before: 0, from, logits, maxTokens, reservation, recording }
       } catch (error) {
         reservation.release()
         throw error

@@ -4,6 +4,7 @@ import type { Reservation } from './budget.ts'
 import type { Shared, Work } from './engine.ts'
 import { stepBytes } from './estimate.ts'
 import { readPrompt } from './read-prompt.ts'
+import type { HeldBytes, Recorded, Recording } from './recording.ts'
 import { sharedCache } from './shared-cache.ts'
 import { StopText } from './stop-text.ts'
 
@@ -19,6 +20,8 @@ export interface Start {
   before: number
   maxTokens: number
   reservation: Reservation
+  /** Goes on from turn to turn, whether or not a turn asks for it. */
+  recording?: Recording
 }
 
 /** Bytes and rows of a request's cache: see README. */
@@ -29,6 +32,9 @@ export interface KvReport {
   fullF16Bytes: number
   fullF32Bytes: number
   rows: number
+  /** For a request that asks for its history; null in a session that began without one, or was on the disk. */
+  history?: Recorded['history'] | null
+  pieces?: Recorded['pieces'] | null
 }
 
 export interface Outcome {
@@ -72,7 +78,7 @@ export class Job {
   async *text(): AsyncGenerator<string, Outcome, undefined> {
     const { work, start, shared } = this
     const { model, tokenizer, turns, metrics } = shared
-    const { cache, maxTokens } = start
+    const { cache, maxTokens, recording, policy } = start
     const seen = sharedCache(cache, turns)
     let logits = await this.busy(this.read(seen))
     const stream = tokenizer.stream()
@@ -99,6 +105,7 @@ export class Job {
       if (stop.ended || made === maxTokens) break
       this.signal.throwIfAborted()
       logits = await this.busy(turns.run('token', () => model.forward([token], seen, { signal: this.signal })))
+      recording?.read([token])
     }
     const rest = stop.push(stream.end()) + stop.end()
     if (rest) yield rest
@@ -106,9 +113,14 @@ export class Job {
     const kv = this.report()
     if (work.session !== undefined) {
       this.kept = true
-      await shared.sessions.put(work.session, { policy: start.policy, cache, unread })
+      await shared.sessions.put(work.session, { policy, cache, recording, unread })
     }
     return { finish, newTokens: made, kv }
+  }
+
+  /** What the cache holds between two pieces of the text, for a request that asks for its history. */
+  get held(): HeldBytes | undefined {
+    return this.work.history ? this.start.recording?.now() : undefined
   }
 
   private measure(made: number, since: number): void {
@@ -120,9 +132,11 @@ export class Job {
   private async read(seen: KvCache): Promise<Float32Array> {
     const { shared, signal } = this
     const { model, metrics, prefixes, budget } = shared
-    const { cache, policy, tokens, from, before, reservation, maxTokens } = this.start
-    const keep = before === 0
+    const { cache, policy, tokens, from, before, reservation, maxTokens, recording } = this.start
+    // A fork of what is recorded would record as well.
+    const keep = before === 0 && !recording
     const logits = this.start.logits ?? (await readPrompt(shared, { cache, shared: seen, policy, signal, keep }, tokens, from))
+    recording?.read(tokens.slice(from))
     metrics.tokens.inc({ kind: 'read' }, tokens.length - from)
     metrics.tokens.inc({ kind: 'reused' }, before + from)
     // The prompt is compressed: what the request may still add is known better now.
@@ -139,8 +153,10 @@ export class Job {
   }
 
   private report(): KvReport {
-    const { bytes, peakBytes, fullF16Bytes, fullF32Bytes, rows } = this.start.cache.ledger()
-    return { policy: this.start.policy.text, bytes, peakBytes, fullF16Bytes, fullF32Bytes, rows }
+    const { cache, policy, recording } = this.start
+    const { bytes, peakBytes, fullF16Bytes, fullF32Bytes, rows } = cache.ledger()
+    const recorded = this.work.history ? (recording?.report() ?? { history: null, pieces: null }) : {}
+    return { policy: policy.text, bytes, peakBytes, fullF16Bytes, fullF32Bytes, rows, ...recorded }
   }
 
   /** Remembers what must end before the cache can go. */

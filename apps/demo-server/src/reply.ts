@@ -39,7 +39,8 @@ export function replyStream(c: Context<Env>, job: Job, form: AnswerForm, include
       for (;;) {
         const { value, done } = await steps.next()
         if (!done) {
-          await send(form.piece(value))
+          const kv = job.held
+          await send({ ...form.piece(value), ...(kv && { kv }) })
           continue
         }
         note(c, job, value)

@@ -17,6 +17,10 @@ const options = {
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   kv_policy: z.string().max(1000).nullish().describe("such as 'snapkv(budget=25%) + kivi(bits=4)'; `full` by default, or the session's"),
+  kv_history: z
+    .boolean()
+    .nullish()
+    .describe('tell with the answer what the cache held of every token all along, and with each event of a stream what it holds'),
   session: z
     .string()
     .regex(/^[\w.:-]{1,128}$/, 'give 1 to 128 letters, digits and any of _ . : -')
@@ -70,6 +74,13 @@ const kv = z.object({
   fullF16Bytes: z.number().int().describe('that a full cache of the same tokens takes in float16'),
   fullF32Bytes: z.number().int(),
   rows: z.number().int().describe('kept, over all layers and heads'),
+  history: z
+    .record(z.string(), z.unknown())
+    .nullish()
+    .describe(
+      'with `kv_history`, as CacheHistory of @kvfold/kv-core/history reads it; null in a session that began without it or was on the disk',
+    ),
+  pieces: z.array(z.string()).nullish().describe('with `history`, the text of each token'),
 })
 
 const answer = { id: z.string(), created: z.number().int(), model: z.string(), usage, kv }

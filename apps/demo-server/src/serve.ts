@@ -1,8 +1,6 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { createAdaptorServer } from '@hono/node-server'
 import { pino, type Logger } from 'pino'
 import { openServer, type ServerOptions } from './open-server.ts'
@@ -11,10 +9,8 @@ import { openServer, type ServerOptions } from './open-server.ts'
 const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 30_000, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 }
 /** Milliseconds that answers have to end when the server stops. */
 const GRACE = 10_000
-/** Where the page lies when it was built. */
-const PAGE = fileURLToPath(new URL('../../playground/dist', import.meta.url))
 
-export interface ServeOptions extends Omit<ServerOptions, 'log' | 'page'> {
+export interface ServeOptions extends Omit<ServerOptions, 'log'> {
   /** 0: any that is free. */
   port: number
   host: string
@@ -31,7 +27,7 @@ export interface Serving {
 
 /** Serves a model over HTTP. Throws what the file system and the network throw: a port that is taken, a folder that cannot be made. */
 export async function serve({ port, host, log = pino(), ...options }: ServeOptions): Promise<Serving> {
-  const { app, close } = await openServer({ ...options, log, page: existsSync(PAGE) ? PAGE : undefined })
+  const { app, close } = await openServer({ ...options, log })
   const server = createAdaptorServer({ fetch: app.fetch, hostname: host, serverOptions: TIMEOUTS }) as Server
   server.listen(port, host)
   try {

@@ -2,6 +2,7 @@ import type { KvCache, Policy } from '@kvfold/kv-core'
 import type { Logger } from 'pino'
 import type { Budget } from './budget.ts'
 import { SessionBusyError, SessionLostError } from './errors.ts'
+import type { Recording } from './recording.ts'
 import type { SessionFiles } from './session-files.ts'
 
 /** Milliseconds without a turn after which a session moves to the disk. */
@@ -15,6 +16,8 @@ export interface Session {
   readonly policy: Policy
   /** Undefined while it lies on the disk. */
   cache?: KvCache
+  /** What its cache held, as long as that was never on the disk. */
+  recording?: Recording
   /** Tokens made that the cache has not read yet. */
   readonly unread: number[]
   readonly turns: number
@@ -101,7 +104,7 @@ export class Sessions {
   }
 
   /** Ends a turn well: this is the session now. */
-  async put(id: string, next: { policy: Policy; cache: KvCache; unread: number[] }): Promise<void> {
+  async put(id: string, next: { policy: Policy; cache: KvCache; recording?: Recording; unread: number[] }): Promise<void> {
     const before = this.sessions.get(id)
     this.sessions.delete(id)
     const { bytes, seen: tokens } = next.cache.ledger()
@@ -163,7 +166,7 @@ export class Sessions {
 
   private async dispose(session: Session): Promise<void> {
     const { cache } = session
-    session.cache = undefined
+    session.cache = session.recording = undefined
     this.budget.wake(cache!)
     await cache!.dispose()
   }

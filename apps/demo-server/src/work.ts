@@ -49,6 +49,7 @@ function work(
   return {
     policy: request.kv_policy ?? undefined,
     session: request.session ?? undefined,
+    history: request.kv_history ?? false,
     maxTokens,
     sampling: samplingOf(request),
     stops: stop === undefined || stop === null ? stops : [...stops, ...(typeof stop === 'string' ? [stop] : stop)],

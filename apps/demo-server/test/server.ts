@@ -54,7 +54,16 @@ export const QUESTION = 'What is the magic number of quiet harbor?'
 export interface Answer {
   choices: { message: { content: string }; text: string; finish_reason: string }[]
   usage: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } }
-  kv: { policy: string; bytes: number; peakBytes: number; fullF16Bytes: number; fullF32Bytes: number; rows: number }
+  kv: {
+    policy: string
+    bytes: number
+    peakBytes: number
+    fullF16Bytes: number
+    fullF32Bytes: number
+    rows: number
+    history?: object | null
+    pieces?: string[] | null
+  }
   error: { message: string; type: string; param: string | null; code: string }
 }
 

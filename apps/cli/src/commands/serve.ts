@@ -1,4 +1,7 @@
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { budgetSize } from '@kvfold/kv-core'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { UsageError } from '../errors.ts'
@@ -50,15 +53,23 @@ function size(text: string): number {
   throw new InvalidArgumentError('Give bytes, such as 512MB or 2GiB.')
 }
 
+/** The folder of the playground; undefined in a checkout that was not built. */
+function page(): string | undefined {
+  const index = fileURLToPath(import.meta.resolve('@kvfold/playground/dist/index.html'))
+  return existsSync(index) ? dirname(index) : undefined
+}
+
 async function serve({ model, apiKey, ...options }: ServeFlags): Promise<void> {
   if (apiKey === '') throw new UsageError('The API key is empty: give one, or leave it out.')
   // Only this command needs a server.
   const server = await import('@kvfold/demo-server')
   const loaded = await load(model, false)
-  const { url, close } = await server.serve({ ...loaded, ...options, apiKey, registry }).catch((error: NodeJS.ErrnoException) => {
-    if (!error.syscall) throw error
-    throw new UsageError(`The server cannot start (${error.message}): choose another port, host or folder.`)
-  })
+  const { url, close } = await server
+    .serve({ ...loaded, ...options, apiKey, registry, page: page() })
+    .catch((error: NodeJS.ErrnoException) => {
+      if (!error.syscall) throw error
+      throw new UsageError(`The server cannot start (${error.message}): choose another port, host or folder.`)
+    })
   console.error(`Serving ${model} at ${url} (Ctrl+C stops it)`)
   // Elsewhere an interrupt ends the program at once.
   process.removeAllListeners('SIGINT')
