@@ -120,8 +120,7 @@ export class Engine {
     try {
       const cache = (await sessions.wake(session)).fork()
       reservation.bytes = most
-      // One that was on the disk has none.
-      return { policy, cache, tokens, before, from: 0, maxTokens: made, reservation, recording: inMemory && recording?.fork(cache) }
+      return { policy, cache, tokens, before, from: 0, maxTokens: made, reservation, recording: recording?.fork(cache) }
     } catch (error) {
       reservation.release()
       throw error

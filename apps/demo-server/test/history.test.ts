@@ -49,6 +49,13 @@ it('is there for a request that asks for it', async () => {
   expect((await chat(server, { ...body, kv_history: true })).usage.prompt_tokens_details.cached_tokens).toBe(0)
 })
 
+it('leaves nothing to go on from', async () => {
+  const body = { messages: [system, user], max_tokens: 2, kv_policy: policy }
+  await chat(server, { ...body, kv_history: true })
+  expect((await chat(server, body)).usage.prompt_tokens_details.cached_tokens).toBe(0)
+  expect((await chat(server, body)).usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(0)
+})
+
 it('comes with a stream, whose events tell what is held', async () => {
   const response = await post(server, '/v1/chat/completions', {
     messages: [system, user],
