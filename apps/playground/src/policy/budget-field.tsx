@@ -20,7 +20,7 @@ export function BudgetField({ disabled }: { disabled: boolean }): JSX.Element {
       <legend>Budget{hasBudget && <span class="quiet"> of {preset.method}</span>}</legend>
       <input
         type="range"
-        aria-label="Budget"
+        aria-label="Size of the budget"
         min={0}
         max={PLACES}
         value={placeOf(unit, size)}

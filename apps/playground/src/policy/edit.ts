@@ -1,6 +1,6 @@
 import type { Axis, PresetText } from '@kvfold/kv-core'
 import { registry } from '../registry.ts'
-import { axesOf, type Value } from './preset-text.ts'
+import { axesOf, holderOf, type Value } from './preset-text.ts'
 
 /** What a budget is where nobody said. */
 const DEFAULT_BUDGET = '25%'
@@ -10,7 +10,7 @@ const DEFAULT_BUDGET = '25%'
  * another axis now has twice stays: the user sees the conflict, and decides.
  */
 export function choose(presets: readonly PresetText[], axis: Axis, method: string): PresetText[] {
-  const holder = presets.find((preset) => axesOf(preset).includes(axis))
+  const holder = holderOf(presets, axis)
   if (holder?.method === method) return [...presets]
   const budget = presets.map(({ params }) => params['budget']).find((value) => value !== undefined) ?? DEFAULT_BUDGET
   const others = holder ? released(presets, holder, axis) : [...presets]
@@ -19,7 +19,8 @@ export function choose(presets: readonly PresetText[], axis: Axis, method: strin
   const params: PresetText['params'] = takesBudget(method) && (isFree || axis === 'budget') ? { budget } : {}
   const same = others.findIndex((preset) => preset.method === method)
   if (same >= 0) return others.with(same, { method, params: { ...params, ...others[same].params } })
-  const at = holder ? presets.indexOf(holder) : others.length
+  const isReplaced = holder !== undefined && others.length < presets.length
+  const at = isReplaced ? presets.indexOf(holder) : others.length
   return others.toSpliced(at, 0, { method, params })
 }
 

@@ -29,3 +29,9 @@ export function axesOf({ method, params }: PresetText): Axis[] {
     return registry.list().some((known) => known.method.name === method) ? [...registry.get(method).axes] : []
   }
 }
+
+/** Who decides an axis. Of two, the one that was chosen for it: the other one's first choice is another axis. */
+export function holderOf(presets: readonly PresetText[], axis: Axis): PresetText | undefined {
+  const holders = presets.filter((preset) => axesOf(preset).includes(axis))
+  return holders.find((preset) => axesOf(preset)[0] === axis) ?? holders[0]
+}

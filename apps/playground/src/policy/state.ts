@@ -2,7 +2,7 @@ import { parsePolicyText, type Axis, type PresetText } from '@kvfold/kv-core'
 import { computed, signal } from '@preact/signals'
 import { registry } from '../registry.ts'
 import { AXIS_NAMES } from './axes.ts'
-import { axesOf, policyText } from './preset-text.ts'
+import { holderOf, policyText } from './preset-text.ts'
 import { unavailable } from './unavailable.ts'
 
 /** The policy as text: all else follows from it. */
@@ -37,12 +37,10 @@ export const disputed = computed<ReadonlySet<string>>(() => {
   return new Set([...names, ...AXIS_NAMES.filter((axis) => message.includes(`"${axis}"`))])
 })
 
-/** Which preset decides each axis; the first of those that do. */
-export const holders = computed<ReadonlyMap<Axis, PresetText>>(() => {
-  const found = new Map<Axis, PresetText>()
-  for (const preset of presets.value) for (const axis of axesOf(preset)) if (!found.has(axis)) found.set(axis, preset)
-  return found
-})
+/** Which preset decides each axis. */
+export const holders = computed<ReadonlyMap<Axis, PresetText | undefined>>(
+  () => new Map(AXIS_NAMES.map((axis) => [axis, holderOf(presets.value, axis)])),
+)
 
 export function write(presets: readonly PresetText[]): void {
   text.value = policyText(presets)

@@ -23,7 +23,7 @@ export function App(): JSX.Element {
           <PolicyPanel fixed={openedFile.value?.policy} />
           <FilePanel />
         </div>
-        <div class="results">
+        <div class="results" id="results">
           <p class={failure.value ? 'headline problem' : 'headline'} role="status">
             {headline()}
           </p>
@@ -31,15 +31,15 @@ export function App(): JSX.Element {
           <Answers />
           <Notices />
           <BytesChart />
+          <section class="picture" aria-labelledby="picture-title">
+            <h2 id="picture-title">What was kept</h2>
+            {picture.value ? (
+              <Picture {...picture.value} />
+            ) : (
+              <p class="hint">Every token of the document, layer by layer, once there is an answer.</p>
+            )}
+          </section>
         </div>
-        <section class="picture" aria-labelledby="picture-title">
-          <h2 id="picture-title">What was kept</h2>
-          {picture.value ? (
-            <Picture {...picture.value} />
-          ) : (
-            <p class="hint">Every token of the document, layer by layer, once there is an answer.</p>
-          )}
-        </section>
       </main>
     </>
   )

@@ -8,6 +8,7 @@ import { aware, documentId, openedFile, question, source } from '../setting.ts'
 /** What is asked, and the button that asks it. */
 export function QuestionPanel(): JSX.Element {
   const known = openedFile.value ? [] : (builtIn(documentId.value)?.questions ?? [])
+  const why = reason()
   const isWorking = status.value === 'working'
   return (
     <section class="panel" aria-labelledby="question-title">
@@ -15,7 +16,10 @@ export function QuestionPanel(): JSX.Element {
       <form
         onSubmit={(event) => {
           event.preventDefault()
-          if (status.value === 'idle') void ask()
+          if (status.value !== 'idle') return
+          // On a phone they are far below.
+          if (matchMedia('(max-width: 900px)').matches) document.getElementById('results')!.scrollIntoView()
+          void ask()
         }}
       >
         <label for="question" class="hidden">
@@ -45,12 +49,13 @@ export function QuestionPanel(): JSX.Element {
           The policy sees the question before it compresses
         </label>
         <div class="buttons">
-          <button type="submit" class="main" disabled={isWorking || reason() !== undefined} title={reason()}>
+          <button type="submit" class="main" disabled={isWorking || why !== undefined}>
             Ask both
           </button>
           <button type="button" disabled={!isWorking} onClick={stop}>
             Stop
           </button>
+          <span class="hint why">{why}</span>
         </div>
       </form>
     </section>
@@ -76,5 +81,5 @@ function reason(): string | undefined {
   const asked = source()
   if (asked.kind === 'text' && asked.text.trim() === '') return 'There is no document yet.'
   if (question.value.trim() === '') return 'There is no question yet.'
-  return openedFile.value ? undefined : problem.value
+  return openedFile.value || !problem.value ? undefined : 'The policy cannot run: see below.'
 }
