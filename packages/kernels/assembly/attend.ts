@@ -7,14 +7,15 @@ import { dotRaw } from './dot-raw'
 import { codeBits, codeByChannel, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
 import { BLOCK, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
+import { touchPage } from './touch'
 
 /** Queries of one call: three heads' groups of four, say. */
 export const MAX_QUERIES: i32 = 12
 
 /**
  * A few queries see all rows. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked by one cursor each,
- * so pages of keys and of values may end anywhere. Packed keys with a scale per channel and packed values with a scale per token are
- * multiplied as they are; other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
+ * so pages of keys and of values may end anywhere. Packed keys, and packed values with a scale per token, are multiplied as they are;
+ * other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
  */
 export function attend(
   max: usize, sum: usize, output: usize, queries: usize, count: i32, headDim: usize,
@@ -32,11 +33,12 @@ export function attend(
         keyTable += ENTRY
         keyRow = 0
       }
+      if (keyRow == 0 && first + done + entryRows(keyTable) < rows) store<i32>(scratch, touchPage(keyTable + ENTRY, headDim))
       const take = min(held - done, entryRows(keyTable) - keyRow)
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
         dotRaw(entryAddress(keyTable) + <usize>keyRow * rowBytes, take, headDim, queries, count, into)
-      } else if (codeByChannel(entryCode(keyTable)) && (rowBytesOf(entryCode(keyTable), headDim) & 15) == 0) {
+      } else if (direct(entryCode(keyTable), headDim)) {
         dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, queries, count, into, decoded)
       } else {
         dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, decoded)
@@ -60,11 +62,12 @@ export function attend(
         valueTable += ENTRY
         valueRow = 0
       }
+      if (valueRow == 0 && first + done + entryRows(valueTable) < rows) store<i32>(scratch, touchPage(valueTable + ENTRY, headDim))
       const take = min(held - done, entryRows(valueTable) - valueRow)
       const weights = logits + (<usize>done << 2)
       if (entryCode(valueTable) == 0) {
         addRaw(entryAddress(valueTable) + <usize>valueRow * rowBytes, take, headDim, weights, count, output)
-      } else if (!codeByChannel(entryCode(valueTable)) && ((rowBytesOf(entryCode(valueTable), headDim) | codeGroup(entryCode(valueTable))) & 15) == 0) {
+      } else if (!codeByChannel(entryCode(valueTable)) && direct(entryCode(valueTable), headDim)) {
         addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
       } else {
         dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
@@ -76,8 +79,9 @@ export function attend(
   }
 }
 
-@inline function rowBytesOf(code: i32, headDim: usize): usize {
-  return headDim * codeBits(code) >> 3
+/** True if packed rows of this layout are multiplied as they are. */
+@inline function direct(code: i32, headDim: usize): bool {
+  return ((headDim * codeBits(code) >> 3 | (codeByChannel(code) ? 0 : codeGroup(code))) & 15) == 0
 }
 
 @inline function rescale(output: usize, bytes: usize, factor: f32): void {

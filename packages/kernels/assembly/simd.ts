@@ -31,6 +31,11 @@ export const STRIDE: usize = 272
 /** Adding it rounds a float (below 2^22 in size) to an integer, which then sits in the low bits. */
 export const MAGIC: f32 = 12582912
 
+/** Four numbers below 2^22 in size, rounded to integers. */
+@inline export function round4(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(MAGIC)), f32x4.splat(MAGIC))
+}
+
 /**
  * e^x for x <= 0 (and a little above) as 2^t, t = x log2 e = n + r: a polynomial in r, and n added to the exponent's bits. Relative error
  * below 2e-7, and 6e-8 |x| from the rounding of t. Below -86, -Infinity included, it is 0; NaN stays NaN.

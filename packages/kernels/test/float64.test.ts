@@ -54,6 +54,30 @@ function plain(
   return { out, sums: Float32Array.from(sums) }
 }
 
+/** What is promised where packed rows are multiplied as integers of 16 bits. */
+const PACKED = 3e-4
+
+it('decode agrees with doubles over every layout', () => {
+  const heap = ownHeap()
+  const wasm = wasmKernels(heap)
+  const reference = referenceKernels(heap)
+  fc.assert(
+    fc.property(settings({ rows: 150, count: 2 }), (setting) => {
+      const { queries, rows } = write(reference, setting)
+      const keys = decoded(reference, rows.keyTable, setting.keys.pages, queries.headDim)
+      const values = decoded(reference, rows.valueTable, setting.values.pages, queries.headDim)
+      const { out: expected } = plain(heap, queries, rows, -1, keys, values)
+      const state = heap.malloc(softmaxStateBytes(queries))
+      const out = heap.malloc(expected.byteLength)
+      wasm.begin(state, queries)
+      wasm.attend(state, queries, rows)
+      wasm.finish(state, queries, out)
+      expect(relativeError(get(heap, out, expected.length), expected)).toBeLessThan(PACKED)
+    }),
+    { numRuns: 200 },
+  )
+})
+
 it('attention and column sums agree with doubles, and leave no bytes behind', () => {
   const heap = ownHeap()
   const wasm = wasmKernels(heap)

@@ -12,15 +12,16 @@ export function numbers(count: number, seed: number): Float32Array {
 
 export const headDims: fc.Arbitrary<number> = fc.constantFrom(16, 32, 48, 64, 128)
 
-export const layouts: fc.Arbitrary<Layout> = fc.oneof(
-  fc.constant<Layout>({ kind: 'raw32' }),
-  fc.record({
-    kind: fc.constant('affine' as const),
-    bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
-    axis: fc.constantFrom('token' as const, 'channel' as const),
-    group: fc.constantFrom(8, 16),
-  }),
-)
+export const layouts = (headDim: number): fc.Arbitrary<Layout> =>
+  fc.oneof(
+    fc.constant<Layout>({ kind: 'raw32' }),
+    fc.record({
+      kind: fc.constant('affine' as const),
+      bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
+      axis: fc.constantFrom('token' as const, 'channel' as const),
+      group: fc.constantFrom(...[8, 16, 32, 64, 128].filter((group) => headDim % group === 0)),
+    }),
+  )
 
 /** How the rows of a segment are cut into pages, and how each page is laid out. */
 export interface Cut {
@@ -28,13 +29,13 @@ export interface Cut {
   pages: { rows: number; spare: number; layout: Layout }[]
 }
 
-export const cuts = (rows: number): fc.Arbitrary<Cut> =>
+export const cuts = (rows: number, headDim: number): fc.Arbitrary<Cut> =>
   fc
     .record({
       seed: fc.integer(),
       sizes: fc.array(fc.integer({ min: 1, max: 64 }), { minLength: rows, maxLength: rows }),
       spares: fc.array(fc.integer({ min: 0, max: 9 }), { minLength: rows, maxLength: rows }),
-      layouts: fc.array(layouts, { minLength: rows, maxLength: rows }),
+      layouts: fc.array(layouts(headDim), { minLength: rows, maxLength: rows }),
     })
     .map(({ seed, sizes, spares, layouts: kinds }) => {
       const pages: Cut['pages'] = []
@@ -84,10 +85,10 @@ export interface Setting {
   seed: number
 }
 
-export const settings = (most: { rows: number; count: number }): fc.Arbitrary<Setting> =>
+export const settings = (most: { rows: number; count: number }, dims: fc.Arbitrary<number> = headDims): fc.Arbitrary<Setting> =>
   fc
     .record({
-      headDim: headDims,
+      headDim: dims,
       group: fc.integer({ min: 1, max: 5 }),
       count: fc.integer({ min: 1, max: most.count }),
       rows: fc.integer({ min: 0, max: most.rows }),
@@ -98,8 +99,8 @@ export const settings = (most: { rows: number; count: number }): fc.Arbitrary<Se
         group: fc.constant(group),
         count: fc.constant(count),
         rows: fc.constant(rows),
-        keys: cuts(rows),
-        values: cuts(rows),
+        keys: cuts(rows, headDim),
+        values: cuts(rows, headDim),
         bias: fc.boolean(),
         logitScale: fc.constantFrom(1, 0.5, 1.3),
         logWeight: fc.constantFrom(0, -0.7, 1.1),

@@ -1,0 +1,87 @@
+import { madd } from './simd'
+
+/**
+ * into `[rows]` (+)= scale * unit * dot(codes, query) + minimum * rest, a scale and a minimum for each row. Codes are bytes, `count` of a
+ * row, rows `rowBytes` apart; the query is 16-bit integers, then unit and rest. Four rows a turn: up to three numbers past the last are written.
+ */
+export function dotCodes(codes: usize, rows: i32, rowBytes: usize, count: usize, query: usize, scales: usize, minima: usize, into: usize, first: bool): void {
+  const end = query + (count << 1)
+  const unit = v128.load32_splat(end)
+  const rest = v128.load32_splat(end, 4)
+  for (let row = 0; row < rows; row += 4, into += 16, scales += 16, minima += 16, codes += rowBytes << 2) {
+    let a = i32x4.splat(0)
+    let b = a
+    let c = a
+    let d = a
+    let k = codes
+    let l = row + 1 < rows ? k + rowBytes : k
+    let m = row + 2 < rows ? l + rowBytes : k
+    let n = row + 3 < rows ? m + rowBytes : k
+    for (let q = query; q < end; q += 16, k += 8, l += 8, m += 8, n += 8) {
+      const x = v128.load(q)
+      a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load8x8_u(k), x))
+      b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load8x8_u(l), x))
+      c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load8x8_u(m), x))
+      d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load8x8_u(n), x))
+    }
+    const base = first ? f32x4.splat(0) : v128.load(into)
+    const product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
+    v128.store(into, madd(madd(base, product, v128.load(scales)), rest, v128.load(minima)))
+  }
+}
+
+/** The same of three queries `each` bytes apart, two rows a turn. */
+export function dotCodes3(
+  codes: usize, rows: i32, rowBytes: usize, count: usize, qa: usize, qb: usize, qc: usize, scales: usize, minima: usize, oa: usize, ob: usize, oc: usize, first: bool,
+): void {
+  const bytes = count << 1
+  const unitAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes), v128.load32_splat(qb + bytes), 0, 1, 4, 5)
+  const restAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes, 4), v128.load32_splat(qb + bytes, 4), 0, 1, 4, 5)
+  const unitC = v128.load32_splat(qc + bytes)
+  const restC = v128.load32_splat(qc + bytes, 4)
+  for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, scales += 8, minima += 8, codes += rowBytes << 1) {
+    let a0 = i32x4.splat(0)
+    let a1 = a0
+    let b0 = a0
+    let b1 = a0
+    let c0 = a0
+    let c1 = a0
+    let l = row + 1 < rows ? codes + rowBytes : codes
+    let a = qa
+    let b = qb
+    let c = qc
+    for (let k = codes, end = codes + count; k < end; k += 8, l += 8, a += 16, b += 16, c += 16) {
+      const x = v128.load8x8_u(k)
+      const y = v128.load8x8_u(l)
+      let q = v128.load(a)
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(x, q))
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(y, q))
+      q = v128.load(b)
+      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(x, q))
+      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(y, q))
+      q = v128.load(c)
+      c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, q))
+      c1 = i32x4.add(c1, i32x4.dot_i16x8_s(y, q))
+    }
+    const scale = v128.load64_splat(scales)
+    const minimum = v128.load64_splat(minima)
+    let ab = f32x4.mul(minimum, restAB)
+    let cc = f32x4.mul(minimum, restC)
+    if (!first) {
+      ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
+      cc = f32x4.add(cc, v128.load64_splat(oc))
+    }
+    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), f32x4.mul(unitAB, scale))
+    cc = madd(cc, f32x4.convert_i32x4_s(sum4i(c0, c1, c0, c1)), f32x4.mul(unitC, scale))
+    v128.store64_lane(oa, ab, 0)
+    v128.store64_lane(ob, ab, 1)
+    v128.store64_lane(oc, cc, 0)
+  }
+}
+
+/** The four sums of the lanes of a, b, c and d, whole numbers. */
+@inline function sum4i(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7))
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7))
+  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7))
+}

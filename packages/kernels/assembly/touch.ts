@@ -1,0 +1,20 @@
+import { codeBits, codeByChannel, codeGroup, entryAddress, entryCapacity, entryCode, entryRows } from './page'
+
+/**
+ * Reads one word of every cache line of a page that is needed soon. Many lines then come from memory at once, while a loop that computes
+ * waits for few at a time. The result means nothing, but it must be used.
+ */
+export function touchPage(entry: usize, headDim: usize): i32 {
+  let from = entryAddress(entry)
+  let words = 0
+  for (const end = from + bytesOf(entry, headDim); from < end; from += 64) words |= load<i32>(from)
+  return words
+}
+
+@inline function bytesOf(entry: usize, headDim: usize): usize {
+  const code = entryCode(entry)
+  if (code == 0) return <usize>entryRows(entry) * headDim << 2
+  const capacity = entryCapacity(entry)
+  const scales = codeByChannel(code) ? headDim : capacity * (headDim / codeGroup(code))
+  return (capacity * headDim * codeBits(code) >> 3) + (scales << 2)
+}
