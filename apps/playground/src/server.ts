@@ -1,4 +1,5 @@
 import { signal } from '@preact/signals'
+import { mode } from './setting.ts'
 
 /** Whether a server can answer: its model, or why not. */
 export type ServerState = { there: true; model: string } | { there: false; why: string }
@@ -10,7 +11,10 @@ export const SERVER = new URL('.', document.baseURI).href
 
 /** Finds out whether a KVFold server served this page. Only what numbers its answers is asked more: others would answer 404. */
 export async function findServer(): Promise<void> {
-  const none = (why: string): void => void (serverState.value = { there: false, why })
+  const none = (why: string): void => {
+    serverState.value = { there: false, why }
+    mode.value = 'browser'
+  }
   try {
     const { headers } = await fetch(SERVER, { method: 'HEAD' })
     if (!headers.has('x-request-id')) return none('No KVFold server served this page: `npx kvfold serve` does.')

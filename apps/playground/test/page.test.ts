@@ -39,7 +39,9 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     const { page } = playground
     await playground.fill(DOCUMENT, QUESTION, SNAPKV)
     await page.getByLabel('The policy sees the question').check()
+    const moved = await playground.layoutShift()
     await playground.ask()
+    expect((await playground.layoutShift()) - moved).toBeLessThan(0.005)
     expect(await playground.answer('full')).toContain(NUMBER)
     expect(await playground.answer('small')).toContain(NUMBER)
     expect(await playground.headline()).toMatch(/^\d[\d.]+× smaller, same answer$/)
@@ -159,7 +161,7 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     for (const details of await page.locator('details').all()) await details.evaluate((node: HTMLDetailsElement) => (node.open = true))
     for (const width of [1440, 360]) {
       await page.setViewportSize({ width, height: 740 })
-      expect(await playground.overflow()).toBe(0)
+      await expect.poll(() => playground.overflow()).toBe(0)
     }
     const nameless = await page
       .locator('input, select, textarea, button')

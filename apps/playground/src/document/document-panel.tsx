@@ -1,5 +1,5 @@
 import type { JSX } from 'preact'
-import { closeFile } from '../actions.ts'
+import { closeFile, open } from '../actions.ts'
 import { chooseDocument, documentId, openedFile, ownText, source } from '../setting.ts'
 import { bytes, count } from '../view/format.ts'
 import { documents, OWN } from './documents.ts'
@@ -37,7 +37,9 @@ function TextChoice(): JSX.Element {
     documentId.value = OWN
   }
   const take = async (files: FileList | null | undefined): Promise<void> => {
-    if (files?.[0]) write(await files[0].text())
+    const file = files?.[0]
+    if (file?.name.endsWith('.kv')) await open(file)
+    else if (file) write(await file.text())
   }
   return (
     <>

@@ -1,7 +1,28 @@
-import type { Ask, Engine, EngineEvent, Side } from './engine.ts'
-import { serverEvents, type ServerEvent } from './server-events.ts'
+import type { Ask, Engine, EngineEvent, Held, Kept, Side } from './engine.ts'
+import { heldOf, serverEvents, type ServerEvent, type ServerKv } from './server-events.ts'
 
-type OnEvent = (event: EngineEvent) => void
+/** Most tokens of an answer. */
+const MOST = 64
+
+/** One side of a question at work. */
+interface Turn {
+  ask: Ask
+  text: string
+  side: Side
+  /** What all of its requests have. */
+  common: object
+  began: number
+  onEvent: (event: EngineEvent) => void
+  signal: AbortSignal
+}
+
+/** What a server has read of a document. */
+interface Read {
+  tokens: number
+  /** It had read it before. */
+  reused: boolean
+  held: Held
+}
 
 /** A KVFold server. Its answers come one after the other, so that each has the server to itself while it is measured. */
 export class ServerEngine implements Engine {
@@ -12,61 +33,59 @@ export class ServerEngine implements Engine {
     this.base = base
   }
 
-  async ask(ask: Ask, onEvent: OnEvent, signal: AbortSignal): Promise<void> {
-    if (ask.source.kind !== 'text') throw new Error('A server takes no cache file: answer in the browser.')
-    for (const side of ['full', 'small'] as const) await this.answer(ask, ask.source.text, side, onEvent, signal)
+  async ask(ask: Ask, onEvent: (event: EngineEvent) => void, signal: AbortSignal): Promise<void> {
+    const { source, policy } = ask
+    if (source.kind !== 'text') throw new Error('A server takes no cache file: answer in the browser.')
+    for (const side of ['full', 'small'] as const) {
+      const isAware = ask.aware && side === 'small'
+      // A session is one question's: what the full cache has read is shared by the server itself.
+      const session = isAware ? {} : { session: newSession() }
+      const common = { kv_policy: side === 'full' ? 'full' : policy, kv_history: side === 'small', ...session }
+      const turn: Turn = { ask, text: source.text, side, common, began: performance.now(), onEvent, signal }
+      await this.answer(turn, isAware ? undefined : await this.read(turn))
+    }
   }
 
-  private async answer(ask: Ask, text: string, side: Side, onEvent: OnEvent, signal: AbortSignal): Promise<void> {
-    const began = performance.now()
-    const at = (): number => performance.now() - began
-    const isAware = ask.aware && side === 'small'
-    const document = { role: 'system', content: text }
+  /** The session's first turn: a document, and nothing to answer. */
+  private async read({ text, side, common, began, onEvent, signal }: Turn): Promise<Read> {
+    const response = await this.post({ ...common, messages: [{ role: 'system', content: text }], max_tokens: 0 }, signal)
+    const { usage, kv } = (await response.json()) as ServerEvent
+    const held = heldOf(kv!)
+    onEvent({ type: 'reading', side, done: 1, total: 1, at: performance.now() - began, held })
+    return { tokens: usage!.prompt_tokens, reused: usage!.prompt_tokens_details.cached_tokens > 0, held }
+  }
+
+  /** The question; with the document, where the policy sees both. */
+  private async answer({ ask, text, side, common, began, onEvent, signal }: Turn, read: Read | undefined): Promise<void> {
     const asked = { role: 'user', content: ask.question }
-    // A session is one question's: the server forks what it has read of the document anyway.
-    const session = isAware ? undefined : newSession()
-    const common = { kv_policy: side === 'full' ? 'full' : ask.policy, kv_history: side === 'small', ...(session && { session }) }
-    let documentTokens: number | undefined
-    let reused = false
-    if (!isAware) {
-      const { usage, kv } = (await (await this.post({ ...common, messages: [document], max_tokens: 0 }, signal)).json()) as ServerEvent
-      documentTokens = usage!.prompt_tokens
-      reused = usage!.prompt_tokens_details.cached_tokens > 0
-      onEvent({ type: 'reading', side, done: 1, total: 1, at: at(), held: kv! })
-    }
-    const stream = await this.post({ ...common, messages: isAware ? [document, asked] : [asked], stream: true, max_tokens: 64 }, signal)
-    let last = at(),
-      firstAt = 0,
-      tokens = 0
+    const messages = read ? [asked] : [{ role: 'system', content: text }, asked]
+    const stream = await this.post({ ...common, messages, stream: true, max_tokens: MOST }, signal)
+    const times: number[] = []
     for await (const { choices, kv, usage } of serverEvents(stream)) {
-      const content = choices[0].delta.content
-      const now = at()
-      if (content && kv) {
-        firstAt ||= now
-        tokens++
-        onEvent({ type: 'token', side, text: content, ms: now - last, at: now, held: kv })
-        last = now
+      const content = choices[0].delta?.content
+      if (content) {
+        const at = performance.now() - began
+        const held = kv ? heldOf(kv) : read!.held
+        onEvent({ type: 'token', side, text: content, at, ms: at - (times.at(-1) ?? 0), held })
+        times.push(at)
       }
       if (!usage || !kv) continue
-      const { policy, bytes, peakBytes, fullF32Bytes, rows, history, pieces } = kv
-      onEvent({
-        type: 'done',
-        side,
-        stats: {
-          policy,
-          promptTokens: usage.prompt_tokens,
-          newTokens: usage.completion_tokens,
-          readMs: firstAt,
-          reused,
-          msPerToken: tokens > 1 ? (last - firstAt) / (tokens - 1) : 0,
-          bytes,
-          peakBytes,
-          fullF32Bytes,
-          rows,
-          notices: [],
-        },
-        ...(history && pieces && { kept: { history, pieces, documentTokens: documentTokens ?? tokensOf(pieces, text) } }),
-      })
+      const { policy, bytes, peakBytes, fullF32Bytes, rows } = kv
+      const [first = 0, ...others] = times
+      const stats = {
+        policy,
+        promptTokens: usage.prompt_tokens,
+        newTokens: usage.completion_tokens,
+        readMs: first,
+        reused: read?.reused ?? false,
+        msPerToken: others.length > 0 ? (others.at(-1)! - first) / others.length : 0,
+        bytes,
+        peakBytes,
+        fullF32Bytes,
+        rows,
+        notices: [],
+      }
+      onEvent({ type: 'done', side, stats, kept: keptOf(kv, text, read) })
     }
   }
 
@@ -81,22 +100,24 @@ export class ServerEngine implements Engine {
       throw new Error('The server does not answer: is it running still?', { cause: error })
     })
     if (response.ok) return response
-    const { error } = (await response.json()) as ServerEvent
+    const { error } = (await response.json().catch(() => ({}))) as Partial<ServerEvent>
     throw new Error(error?.message ?? `The server answered ${response.status}.`)
   }
+}
+
+function keptOf({ history, pieces }: ServerKv, text: string, read: Read | undefined): Kept | undefined {
+  if (!history || !pieces) return undefined
+  return { history, pieces, documentTokens: read?.tokens ?? documentTokens(pieces, text) }
+}
+
+/** How many of a prompt's tokens are the document, after the first one that every prompt has. */
+function documentTokens(pieces: readonly string[], text: string): number {
+  let length = 0
+  const last = pieces.findIndex((piece, i) => i > 0 && (length += piece.length) >= text.length)
+  return last < 0 ? pieces.length : last + 1
 }
 
 function newSession(): string {
   const random = crypto.getRandomValues(new Uint32Array(4))
   return `page-${Array.from(random, (part) => part.toString(36)).join('-')}`
-}
-
-/** How many of a prompt's tokens are the document: what comes before is one token, what comes after is the question. */
-function tokensOf(pieces: readonly string[], text: string): number {
-  let length = 0
-  for (let i = 1; i < pieces.length; i++) {
-    length += pieces[i].length
-    if (length >= text.length) return i + 1
-  }
-  return pieces.length
 }

@@ -1,11 +1,19 @@
-import type { Held } from './engine.ts'
 import type { HistoryJson } from '@kvfold/kv-core/history'
+import type { Held } from './engine.ts'
 
-/** What a server's stream says: see its README. */
+/** What a server says about a cache: of one whose history is wanted its parts too, at each token. */
+export interface ServerKv extends Partial<Held> {
+  bytes: number
+  rows: number
+  history?: HistoryJson | null
+  pieces?: string[] | null
+}
+
+/** What a server's answers and the events of its streams hold: see its README. */
 export interface ServerEvent {
-  choices: { delta: { content?: string } }[]
+  choices: { delta?: { content?: string } }[]
   usage?: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } }
-  kv?: Held & { policy: string; peakBytes: number; fullF32Bytes: number; history?: HistoryJson; pieces?: string[] }
+  kv?: ServerKv & { policy: string; peakBytes: number; fullF32Bytes: number }
   error?: { message: string }
 }
 
@@ -24,6 +32,12 @@ export async function* serverEvents(response: Response): AsyncGenerator<ServerEv
     }
   }
   throw new Error('The server ended its answer early: ask again.')
+}
+
+/** What a cache holds, as far as the server says; of a recorded one the last look knows all. */
+export function heldOf(kv: ServerKv): Held {
+  const { bytes, rows, payload = 0, scales = 0, columns = 0, indices = 0 } = kv.history?.frames.at(-1)?.ledger ?? kv
+  return { bytes, payload, scales, columns, indices, rows }
 }
 
 async function* textOf(response: Response): AsyncGenerator<string, void, undefined> {

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact'
 import type { Side } from '../engine/engine.ts'
-import { answers, firstDifference, sides, type AnswerState } from '../run.ts'
+import { answers, firstDifference, sides, status, type AnswerState } from '../run.ts'
 import { bytes, count, duration } from './format.ts'
 
 const TITLES: Record<Side, string> = { full: 'Full cache', small: 'Compressed cache' }
@@ -21,7 +21,7 @@ function AnswerCard({ side }: { side: Side }): JSX.Element {
   return (
     <section class={`answer ${side}`} aria-labelledby={`${side}-title`}>
       <h2 id={`${side}-title`}>{TITLES[side]}</h2>
-      <p class="text" aria-live="polite">
+      <p class="text" aria-live="polite" aria-busy={status.value === 'working'}>
         {isMissing ? <span class="quiet">A file holds the compressed cache only.</span> : <Tokens side={side} answer={answer} />}
       </p>
       <progress class={answer.read > 0 && answer.read < 1 ? '' : 'over'} aria-label={`${TITLES[side]}: read`} value={answer.read} max={1} />

@@ -29,10 +29,10 @@ export function App(): JSX.Element {
           </p>
           <ModelLine />
           <Answers />
-          <Notices />
           <BytesChart />
           <section class="picture" aria-labelledby="picture-title">
             <h2 id="picture-title">What was kept</h2>
+            <Notices />
             {picture.value ? (
               <Picture {...picture.value} />
             ) : (

@@ -49,7 +49,7 @@ export function QuestionPanel(): JSX.Element {
           The policy sees the question before it compresses
         </label>
         <div class="buttons">
-          <button type="submit" class="main" disabled={isWorking || why !== undefined}>
+          <button type="submit" class="main" disabled={why !== undefined} aria-disabled={isWorking}>
             Ask both
           </button>
           <button type="button" disabled={!isWorking} onClick={stop}>

@@ -6,7 +6,7 @@ import { heldIn } from './held-in.ts'
 import type { Loaded } from './loaded.ts'
 import { pausingCache } from './pausing-cache.ts'
 import { piecesOf } from './prompt.ts'
-import { CHUNK, progressEvents, type SideOptions } from './read-cache.ts'
+import { chunkOf, progressEvents, type SideOptions } from './read-cache.ts'
 import { Stopwatch } from './stopwatch.ts'
 
 /** Most tokens of an answer. */
@@ -49,10 +49,11 @@ export class Answer {
     this.pieces = [...start.pieces, ...piecesOf(loaded.tokenizer, start.asked)]
     this.stream = loaded.tokenizer.stream()
     const { cache, asked } = start
-    const onProgress = asked.length > CHUNK ? progressEvents(cache, this.watch, options.side, options.onEvent) : undefined
+    const chunk = chunkOf(cache.policy)
+    const onProgress = start.pieces.length === 0 ? progressEvents(cache, this.watch, options.side, options.onEvent) : undefined
     this.steps = generate(loaded.model, pausingCache(cache, this.watch), asked, {
       maxTokens: MOST,
-      chunk: CHUNK,
+      chunk,
       signal: options.signal,
       onProgress,
     })

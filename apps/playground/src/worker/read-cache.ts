@@ -1,13 +1,16 @@
 import { KvCache, type Policy } from '@kvfold/kv-core'
 import { HistoryRecorder } from '@kvfold/kv-core/history'
+import { DEFAULT_CHUNK } from '@kvfold/models'
 import type { EngineEvent, Side } from '../engine/engine.ts'
 import { heldIn } from './held-in.ts'
 import type { Loaded } from './loaded.ts'
 import { pausingCache } from './pausing-cache.ts'
 import { Stopwatch } from './stopwatch.ts'
 
-/** Tokens of a prompt that are read at a time, so that stopping takes no longer. */
-export const CHUNK = 256
+/** Tokens of a prompt that are read at a time, so that stopping takes no longer. A policy that chooses what a chunk looks at has the model's. */
+export function chunkOf(policy: Policy): number {
+  return policy.attention ? DEFAULT_CHUNK : 256
+}
 
 /** Milliseconds between two events while a prompt is read. */
 const BETWEEN = 50
@@ -41,7 +44,9 @@ export async function readDocument(
   const watch = new Stopwatch()
   try {
     const onProgress = progressEvents(cache, watch, side, onEvent)
-    await watch.time(() => model.forward(tokens, pausingCache(cache, watch), { logits: 'none', chunk: CHUNK, signal, onProgress }))
+    await watch.time(() =>
+      model.forward(tokens, pausingCache(cache, watch), { logits: 'none', chunk: chunkOf(policy), signal, onProgress }),
+    )
     onEvent({ type: 'reading', side, done: 1, total: 1, at: watch.ms, held: heldIn(cache) })
     const recorder = record ? new HistoryRecorder(cache) : undefined
     recorder?.look()
