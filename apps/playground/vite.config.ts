@@ -14,7 +14,6 @@ const named = new Set(['worker', 'service-worker'])
 export default defineConfig({
   // Works in any folder of a static host.
   base: './',
-  resolve: { conditions: ['@kvfold/source', 'module', 'browser', 'import', 'default'] },
   plugins: [documents(), modelFiles(), offline()],
   build: {
     target: 'es2023',

@@ -62,10 +62,17 @@ describe('what the worker does', () => {
     expect(held()).toEqual(before)
     await ask({ ...ASK, aware: true })
     expect(held()).toEqual(before)
-    const abortion = new AbortController()
-    const stopped = answerBoth(desk, ASK, ({ type }) => type === 'token' && abortion.abort(), abortion.signal)
-    await expect(stopped).rejects.toThrow(/abort/i)
-    expect(held()).toEqual(before)
+    for (const [at, asked] of [
+      ['token', ASK],
+      ['reading', { ...ASK, aware: true }],
+      ['reading', { ...ASK, policy: 'kivi' }],
+    ] as const) {
+      const abortion = new AbortController()
+      const stopped = answerBoth(desk, asked, ({ type, side }) => side === 'small' && type === at && abortion.abort(), abortion.signal)
+      await expect(stopped).rejects.toThrow(/abort/i)
+      await ask(ASK)
+      expect(held()).toEqual(before)
+    }
     await expect(ask({ ...ASK, question: 'why '.repeat(9000) })).rejects.toThrow(/positions/)
     expect(held()).toEqual(before)
   })

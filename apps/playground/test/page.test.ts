@@ -23,7 +23,7 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
   beforeAll(async () => {
     host = await serveStatic()
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } })
+    const context = await browser.newContext({ viewport: { width: 1024, height: 900 } })
     await context.grantPermissions(['clipboard-read', 'clipboard-write'])
     playground = await Playground.open(context, host.url)
     await playground.ready()

@@ -21,7 +21,7 @@ export function FilePanel(): JSX.Element {
       <p class="hint">
         {isServer
           ? 'The cache is the server’s, and no request makes it write or send files. Run in this browser to save one.'
-          : 'The document’s compressed cache, for questions without the document. `kvfold cache save` and `load` know the same files.'}
+          : 'The document’s compressed cache, for questions without the document. The kvfold command reads and writes the same files.'}
       </p>
       <label class="check">
         <input

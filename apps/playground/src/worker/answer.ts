@@ -61,8 +61,7 @@ export class Answer {
 
   /** Makes one more token; false when the answer is complete. */
   async step(): Promise<boolean> {
-    const { watch, times, start, options } = this
-    options.signal.throwIfAborted()
+    const { watch, times, start } = this
     const began = watch.ms
     const { value, done } = await watch.time(() => this.steps.next())
     const ms = watch.ms - began
