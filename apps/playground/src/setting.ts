@@ -1,7 +1,7 @@
-import { signal } from '@preact/signals'
+import { effect, signal } from '@preact/signals'
 import { builtIn, documents, OWN } from './document/documents.ts'
 import type { OpenedFile, Source } from './engine/engine.ts'
-import { text as policy } from './policy/state.ts'
+import { filePolicy, text as policy } from './policy/state.ts'
 
 export type Mode = 'browser' | 'server'
 
@@ -12,6 +12,10 @@ export const openedFile = signal<OpenedFile | undefined>(undefined)
 export const question = signal(documents[0].questions[0])
 export const aware = signal(false)
 export const mode = signal<Mode>('browser')
+
+effect(() => {
+  filePolicy.value = openedFile.value?.policy
+})
 
 /** What is asked about now. */
 export function source(): Source {

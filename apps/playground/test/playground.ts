@@ -53,7 +53,7 @@ export class Playground {
 
   /** Asks, and waits until both have answered. */
   async ask(): Promise<void> {
-    await this.page.getByRole('button', { name: 'Ask both' }).click()
+    await this.page.getByRole('button', { name: /^Ask/ }).click()
     await this.page.locator('.headline', { hasText: 'smaller' }).waitFor()
     await expect.poll(() => this.page.getByRole('button', { name: 'Stop' }).isDisabled()).toBe(true)
   }

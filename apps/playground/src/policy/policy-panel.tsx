@@ -1,12 +1,12 @@
 import type { JSX } from 'preact'
 import { BudgetField } from './budget-field.tsx'
 import { PolicyBuilder } from './builder.tsx'
-import { problem, text } from './state.ts'
+import { filePolicy, problem, shownText, text } from './state.ts'
 
-/** The policy as text and as choices. `fixed`: of a file's cache, whose policy was decided when it was made. */
-export function PolicyPanel({ fixed }: { fixed: string | undefined }): JSX.Element {
-  const isFixed = fixed !== undefined
-  const isWrong = !isFixed && problem.value !== undefined
+/** The policy as text and as choices. */
+export function PolicyPanel(): JSX.Element {
+  const isFixed = filePolicy.value !== undefined
+  const isWrong = problem.value !== undefined
   return (
     <section class="panel" aria-labelledby="policy-title">
       <h2 id="policy-title">Policy</h2>
@@ -22,7 +22,7 @@ export function PolicyPanel({ fixed }: { fixed: string | undefined }): JSX.Eleme
         disabled={isFixed}
         aria-invalid={isWrong}
         aria-describedby="policy-problem"
-        value={fixed ?? text.value}
+        value={shownText.value}
         onInput={({ currentTarget }) => (text.value = currentTarget.value)}
       />
       <p id="policy-problem" class={isWrong ? 'problem' : 'hint'} role="status">

@@ -5,15 +5,19 @@ import { AXIS_NAMES } from './axes.ts'
 import { holderOf, policyText } from './preset-text.ts'
 import { unavailable } from './unavailable.ts'
 
-/** The policy as text: all else follows from it. */
+/** The policy that the user wrote. */
 export const text = signal('keydiff(budget=25%) + kivi(bits=4, residual=32)')
+/** The policy of the file that is open: its cache was made under it. */
+export const filePolicy = signal<string | undefined>(undefined)
+/** The policy that counts now: all else follows from it. */
+export const shownText = computed(() => filePolicy.value ?? text.value)
 
 let readable: readonly PresetText[] = []
 
 /** What the text says, as far as it can be read; of an unreadable one what was there before. */
 export const presets = computed<readonly PresetText[]>(() => {
   try {
-    readable = parsePolicyText(text.value).filter(({ method }) => registry.list().some((known) => known.method.name === method))
+    readable = parsePolicyText(shownText.value).filter(({ method }) => registry.list().some((known) => known.method.name === method))
   } catch {
     // The problem is shown beside the text.
   }
@@ -23,7 +27,7 @@ export const presets = computed<readonly PresetText[]>(() => {
 /** Why the policy cannot run, as a sentence. */
 export const problem = computed<string | undefined>(() => {
   try {
-    registry.policy(text.value)
+    registry.policy(shownText.value)
   } catch (error) {
     return (error as Error).message
   }

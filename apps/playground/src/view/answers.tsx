@@ -56,11 +56,8 @@ function Numbers({ answer: { stats, tokens, moments, decodeMs } }: { answer: Ans
     ['held', held === undefined ? undefined : bytes(held), 'Bytes of the cache: rows or codes, scales, columns, page tables'],
     ['peak', stats && bytes(stats.peakBytes), 'The most that was held at once, working memory included'],
     ['rows', rows === undefined ? undefined : count(rows), 'Kept, over all layers and heads'],
-    [
-      'prefill',
-      stats && `${duration(stats.readMs)}${stats.reused ? ' *' : ''}`,
-      'Until the prompt was read; with * the document was read for an earlier question',
-    ],
+    // The document was read for an earlier question.
+    [stats?.reused ? 'read before' : 'prefill', stats && duration(stats.readMs), 'Until the prompt was read'],
     ['tokens/s', perToken > 0 ? (1000 / perToken).toFixed(0) : undefined, 'New tokens per second of this side’s own work'],
   ]
   return (

@@ -4,7 +4,6 @@ import { headline } from '../headline.ts'
 import { Picture } from '../picture/picture.tsx'
 import { PolicyPanel } from '../policy/policy-panel.tsx'
 import { answers, failure, picture } from '../run.ts'
-import { openedFile } from '../setting.ts'
 import { Answers } from './answers.tsx'
 import { BytesChart } from './bytes-chart.tsx'
 import { FilePanel } from './file-panel.tsx'
@@ -20,7 +19,7 @@ export function App(): JSX.Element {
         <div class="setting">
           <DocumentPanel />
           <QuestionPanel />
-          <PolicyPanel fixed={openedFile.value?.policy} />
+          <PolicyPanel />
           <FilePanel />
         </div>
         <div class="results" id="results">

@@ -33,7 +33,7 @@ export function chartOptions(box: HTMLElement, height: number): UPlot.Options {
     legend: { live: false },
     cursor: { show: false },
     scales: {
-      x: { time: false, range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(1, high ?? 1)] },
+      x: { time: false, range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(0.05, high ?? 1)] },
       y: { ...LOGARITHMIC, range: logRange },
     },
     axes: [

@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import { open, save } from '../actions.ts'
 import { problem } from '../policy/state.ts'
 import { status } from '../run.ts'
-import { mode, openedFile, source } from '../setting.ts'
+import { mode, source } from '../setting.ts'
 
 /** The compressed cache as a file: saved after the document, before any question. */
 export function FilePanel(): JSX.Element {
@@ -35,7 +35,7 @@ export function FilePanel(): JSX.Element {
       <div class="buttons">
         <button
           type="button"
-          disabled={isServer || isBusy || isEmpty || (problem.value !== undefined && !openedFile.value)}
+          disabled={isServer || isBusy || isEmpty || problem.value !== undefined}
           onClick={() => void save(coded.value)}
         >
           Save

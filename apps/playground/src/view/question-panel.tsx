@@ -50,7 +50,7 @@ export function QuestionPanel(): JSX.Element {
         </label>
         <div class="buttons">
           <button type="submit" class="main" disabled={why !== undefined} aria-disabled={isWorking}>
-            Ask both
+            {openedFile.value ? 'Ask' : 'Ask both'}
           </button>
           <button type="button" disabled={!isWorking} onClick={stop}>
             Stop
@@ -81,5 +81,5 @@ function reason(): string | undefined {
   const asked = source()
   if (asked.kind === 'text' && asked.text.trim() === '') return 'There is no document yet.'
   if (question.value.trim() === '') return 'There is no question yet.'
-  return openedFile.value || !problem.value ? undefined : 'The policy cannot run: see below.'
+  return problem.value === undefined ? undefined : 'The policy cannot run: see below.'
 }
