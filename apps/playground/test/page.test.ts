@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspectCache } from '@kvfold/kv-core'
-import { chromium, type Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { chromium, type Browser, type BrowserContext } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { executablePath } from './chromium.ts'
 import { DOCUMENT, NUMBER, Playground, QUESTION } from './playground.ts'
 import { serveStatic } from './static-server.ts'
@@ -18,20 +18,27 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
   const folder = mkdtempSync(join(tmpdir(), 'kvfold-page-'))
   let host: Awaited<ReturnType<typeof serveStatic>>
   let browser: Browser
+  let context: BrowserContext
   let playground: Playground
 
   beforeAll(async () => {
     host = await serveStatic()
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-    const context = await browser.newContext({ viewport: { width: 1024, height: 900 } })
+    context = await browser.newContext({ viewport: { width: 1024, height: 900 } })
     await context.grantPermissions(['clipboard-read', 'clipboard-write'])
-    playground = await Playground.open(context, host.url)
-    await playground.ready()
   })
   afterAll(async () => {
     await browser?.close()
     await host?.close()
     rmSync(folder, { recursive: true, force: true })
+  })
+
+  beforeEach(async () => {
+    playground = await Playground.open(context, host.url)
+    await playground.ready()
+  })
+  afterEach(async () => {
+    await playground.page.close()
     expect(playground.problems).toEqual([])
   })
 
@@ -55,7 +62,9 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
 
   it('asks again without reading the document again', async () => {
     const { page } = playground
-    await page.getByLabel('The policy sees the question').uncheck()
+    await playground.fill(DOCUMENT, QUESTION, SNAPKV)
+    await playground.ask()
+    expect(await page.getByText('read before').count()).toBe(0)
     await playground.fill(DOCUMENT, QUESTION, KIVI)
     await playground.ask()
     // The full cache is the same whatever the policy is.
@@ -69,6 +78,8 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
 
   it('saves the compressed cache, and answers from the file after a reload', async () => {
     const { page } = playground
+    await playground.fill(DOCUMENT, QUESTION, KIVI)
+    await playground.ask()
     const answer = await playground.answer('small')
     const sizes: number[] = []
     for (const coded of [false, true]) {
@@ -104,6 +115,7 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     await page.getByText('node.kv').waitFor()
     expect(await page.getByLabel('Policy as text').inputValue()).toBe(KIVI)
     expect(await playground.axis('Score').inputValue()).toBe('')
+    await playground.question.fill(QUESTION)
     await playground.ask()
     expect(await playground.answer('small')).toContain(NUMBER)
 
@@ -115,6 +127,7 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     // What was open stays open.
     expect(await page.getByText('node.kv').isVisible()).toBe(true)
     await page.getByRole('button', { name: 'Back to a text' }).click()
+    expect(await page.getByLabel('Text of the document').isVisible()).toBe(true)
   })
 
   it('explains a conflict when it is chosen', async () => {
@@ -139,7 +152,7 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     const question = await playground.question.inputValue()
     await page.getByRole('button', { name: 'Copy link' }).click()
     await page.getByText('Copied.').waitFor()
-    const other = await Playground.open(page.context(), await page.evaluate(() => navigator.clipboard.readText()))
+    const other = await Playground.open(context, await page.evaluate(() => navigator.clipboard.readText()))
     expect(await other.page.getByLabel('Which document').inputValue()).toBe('records')
     expect(await other.question.inputValue()).toBe(question)
     expect(await other.page.getByLabel('Policy as text').inputValue()).toBe('h2o(budget=10%) + kivi')
