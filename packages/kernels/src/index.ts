@@ -27,6 +27,7 @@ export {
   type PackedRow,
   type PackedWeights,
   putPackedWeights,
+  readWeightRow,
   readWeights,
   weightsBytes,
   type WeightsShape,

@@ -167,8 +167,8 @@ export interface Kernels {
   matmul(a: number, b: Matrix, into: Matrix, rows: number, inner: number, columns: number): void
 
   /**
-   * Adds to `into` `[rows][outputs]` x `[rows][inputs]` times the weights, decoded on the way. Up to four rows are rounded to 16 bits a block of
-   * 32, an error below 2e-5 of the block's largest number.
+   * Adds to `into` `[rows][outputs]` x `[rows][inputs]` times the weights, decoded on the way. Up to four rows that meet quantised weights are
+   * rounded to 16 bits a block of 32, an error below 2e-5 of the block's largest number.
    */
   linear(x: number, rows: number, weights: PackedWeights, into: number): void
   /** into `[rows][width]` = x / sqrt(mean of squares + epsilon), row by row. `into` may equal `x`. */

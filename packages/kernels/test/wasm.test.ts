@@ -1,14 +1,4 @@
-import {
-  layoutBytes,
-  ownHeap,
-  putPackedWeights,
-  referenceKernels,
-  softmaxStateBytes,
-  wasmKernels,
-  weightsBytes,
-  type Kernels,
-  type WasmHeap,
-} from '@kvfold/kernels'
+import { layoutBytes, ownHeap, referenceKernels, softmaxStateBytes, wasmKernels, type Kernels, type WasmHeap } from '@kvfold/kernels'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { get, headDims, layouts, numbers, put, relativeError, settings, write, writePages, cuts, type Setting } from './random-rows.ts'
@@ -206,40 +196,6 @@ describe('wasm kernels agree with the reference', () => {
         )
         expect(relativeError(a, b)).toBeLessThan(1e-5)
       }),
-    )
-  })
-
-  it('linear, over weights of both kinds', () => {
-    fc.assert(
-      fc.property(
-        fc.constantFrom('q8' as const, 'q4' as const),
-        fc.integer({ min: 1, max: 9 }),
-        fc.integer({ min: 1, max: 5 }),
-        fc.integer({ min: 1, max: 9 }),
-        fc.integer(),
-        (kind, rows, blocks, eights, seed) => {
-          const shape = { kind, inputs: blocks * 32, outputs: eights * 8 }
-          const { inputs, outputs } = shape
-          const gain = seed % 2 ? put(heap, numbers(inputs, seed + 2)) : undefined
-          const weights = { ...shape, gain, address: heap.malloc(weightsBytes(shape)) }
-          const drawn = numbers(inputs, seed)
-          for (let output = 0; output < outputs; output++) {
-            const row = drawn.map((x, i) => x + Math.sin(i * output))
-            const codes = row.map((x) =>
-              kind === 'q8' ? Math.max(-127, Math.min(127, Math.round(x * 40))) : Math.abs(Math.round(x * 7)) % 16,
-            )
-            const few = Array.from({ length: blocks }, (_, b) => 0.01 * (b + 1))
-            putPackedWeights(heap, weights, output, { codes, scales: few, minima: few.map((x) => -8 * x) })
-          }
-          const x = put(heap, numbers(rows * inputs, seed + 1))
-          const [a, b] = both(rows * outputs * 4, (kernels, at) => {
-            heap.f32.fill(0.5, at >> 2, (at >> 2) + rows * outputs)
-            kernels.linear(x, rows, weights, at)
-          })
-          // Rounding to 16 bits, more of what is left where products cancel.
-          expect(relativeError(a, b)).toBeLessThan(5e-3)
-        },
-      ),
     )
   })
 

@@ -89,6 +89,7 @@ describe('logits of the full cache equal those of PyTorch', () => {
 })
 
 it('a decode step leaves no tensor and no heap memory behind', async () => {
+  const weights = kernels.heap.live
   const cache = new KvCache(model.shape, { kernels })
   await model.forward(goldens['needle'].ids, cache)
   await model.forward([5], cache)
@@ -96,7 +97,7 @@ it('a decode step leaves no tensor and no heap memory behind', async () => {
   for (let i = 0; i < 30; i++) await model.forward([i + 2], cache)
   expect(memory().numTensors).toBe(tensors)
   await cache.dispose()
-  expect(kernels.heap.live).toBe(0)
+  expect(kernels.heap.live).toBe(weights)
 })
 
 it('the tokenizer gives what the library that trained it gives, for odd texts too', () => {

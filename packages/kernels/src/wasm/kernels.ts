@@ -1,7 +1,7 @@
 import { KernelUnavailableError } from '../errors.ts'
 import type { WasmHeap } from '../heap.ts'
 import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts'
-import { weightsParts } from '../packed-weights.ts'
+import { WEIGHT_BITS, weightsParts } from '../packed-weights.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
 import { instantiate } from './module.ts'
@@ -22,6 +22,13 @@ export function wasmKernels(heap: WasmHeap): Kernels {
   const reference = referenceKernels(heap)
   const scratch = heap.reserve(SCRATCH)
   const fits = (headDim: number): boolean => headDim % 16 === 0 && headDim <= MAX_HEAD
+  /** Most products need no more room than there is already. */
+  const withRoom = (bytes: number, use: (address: number) => void): void => {
+    if (bytes <= SCRATCH) return use(scratch)
+    const address = heap.malloc(bytes)
+    use(address)
+    heap.free(address)
+  }
   const scaleOf = (rows: Rows, { headDim }: Queries): number => rows.logitScale / Math.sqrt(headDim)
 
   return {
@@ -159,16 +166,12 @@ export function wasmKernels(heap: WasmHeap): Kernels {
     },
     matmul(a, b, into, rows, inner, columns) {
       if (columns % 4 !== 0) return reference.matmul(a, b, into, rows, inner, columns)
-      const panel = heap.malloc(inner * 32)
-      wasm.matmul(a, rows, inner, b.address, b.stride, columns, into.address, into.stride, panel)
-      heap.free(panel)
+      withRoom(inner * 32, (panel) => wasm.matmul(a, rows, inner, b.address, b.stride, columns, into.address, into.stride, panel))
     },
     linear(x, rows, weights, into) {
       const { kind, inputs, outputs, address, gain = 0 } = weights
       const { scales, minima } = weightsParts(weights)
-      const panel = heap.malloc(inputs * 32)
-      wasm.linearPacked(x, rows, inputs, kind === 'q8' ? 8 : 4, address, scales, minima, outputs, into, gain, panel)
-      heap.free(panel)
+      withRoom(inputs * 32, (panel) => wasm.linear(x, rows, inputs, WEIGHT_BITS[kind], address, scales, minima, outputs, into, gain, panel))
     },
     rmsNorm(x, rows, width, epsilon, into) {
       if (width % 4 === 0) wasm.rmsNorm(x, rows, width, epsilon, into)

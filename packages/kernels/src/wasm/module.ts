@@ -103,7 +103,7 @@ export interface KernelModule {
     intoStride: number,
     scratch: number,
   ): void
-  linearPacked(
+  linear(
     x: number,
     rows: number,
     inputs: number,

@@ -1,23 +1,11 @@
-import {
-  add,
-  dispose,
-  mul,
-  reshape,
-  sigmoid,
-  slice,
-  tidy,
-  transpose,
-  type Tensor,
-  type Tensor1D,
-  type Tensor2D,
-  type Tensor3D,
-  tensor1d,
-} from '@tensorflow/tfjs-core'
+import { dispose, mul, reshape, slice, tidy, transpose, type Tensor1D, type Tensor2D, type Tensor3D, tensor1d } from '@tensorflow/tfjs-core'
 import type { LayerCache } from '@kvfold/kv-core'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Weights } from '../weights/weights.ts'
 import { asTensor } from './as-tensor.ts'
-import { apply, loadLinear, loadVector, type Linear } from './linear.ts'
+import { swiglu } from './swiglu.ts'
+import { apply, disposeLinear, type Linear } from './linear.ts'
+import { loadLinear, loadVector } from './load-linear.ts'
 import { retainingScores, type RetainingHead } from './retaining-heads.ts'
 import { createNorm, normalize, normTensors, type Norm } from './norm.ts'
 
@@ -39,6 +27,7 @@ export interface Layer {
 
 /** Loads block `index`. `norm` is shared by all blocks. */
 export async function loadLayer(weights: Weights, config: ModelConfig, index: number, norm: Norm): Promise<Layer> {
+  const { kernels } = norm
   const { width, feedForward, queryHeads, kvHeads, headDim } = config
   const at = `model.layers.${index}`
   const before = await loadVector(weights, `${at}.input_layernorm.weight`, width)
@@ -46,16 +35,16 @@ export async function loadLayer(weights: Weights, config: ModelConfig, index: nu
   return {
     config,
     norm,
-    query: await loadLinear(weights, `${at}.self_attn.q_proj`, width, queryHeads * headDim, before),
-    key: await loadLinear(weights, `${at}.self_attn.k_proj`, width, kvHeads * headDim, before),
-    value: await loadLinear(weights, `${at}.self_attn.v_proj`, width, kvHeads * headDim, before),
-    output: await loadLinear(weights, `${at}.self_attn.o_proj`, queryHeads * headDim, width),
-    gate: await loadLinear(weights, `${at}.mlp.gate_proj`, width, feedForward, after),
-    up: await loadLinear(weights, `${at}.mlp.up_proj`, width, feedForward, after),
-    down: await loadLinear(weights, `${at}.mlp.down_proj`, feedForward, width),
+    query: await loadLinear(weights, `${at}.self_attn.q_proj`, width, queryHeads * headDim, kernels, before),
+    key: await loadLinear(weights, `${at}.self_attn.k_proj`, width, kvHeads * headDim, kernels, before),
+    value: await loadLinear(weights, `${at}.self_attn.v_proj`, width, kvHeads * headDim, kernels, before),
+    output: await loadLinear(weights, `${at}.self_attn.o_proj`, queryHeads * headDim, width, kernels),
+    gate: await loadLinear(weights, `${at}.mlp.gate_proj`, width, feedForward, kernels, after),
+    up: await loadLinear(weights, `${at}.mlp.up_proj`, width, feedForward, kernels, after),
+    down: await loadLinear(weights, `${at}.mlp.down_proj`, feedForward, width, kernels),
     ...(config.queryKeyNorm && {
       heads: {
-        norm: createNorm(headDim, config.normEpsilon),
+        norm: createNorm(headDim, config.normEpsilon, kernels),
         query: tensor1d(await loadVector(weights, `${at}.self_attn.q_norm.weight`, headDim)),
         key: tensor1d(await loadVector(weights, `${at}.self_attn.k_norm.weight`, headDim)),
       },
@@ -123,11 +112,10 @@ function finish(layer: Layer, x: Tensor2D, attended: Tensor3D): Tensor2D {
   const { queryHeads, headDim } = layer.config
   const n = x.shape[0]
   const rows = n === 1 ? attended : transpose(attended, [1, 0, 2])
-  const middle = add(x, apply(layer.output, reshape(rows, [n, queryHeads * headDim]))) as Tensor2D
+  const middle = apply(layer.output, reshape(rows, [n, queryHeads * headDim]), x)
   const normed = normalize(layer.norm, middle)
-  const gate = apply(layer.gate, normed)
-  const gated = mul(mul(gate, sigmoid(gate)), apply(layer.up, normed)) as Tensor2D
-  return add(middle, apply(layer.down, gated))
+  const gated = swiglu(layer.norm.kernels, apply(layer.gate, normed), apply(layer.up, normed))
+  return apply(layer.down, gated, middle)
 }
 
 /** [n, heads * headDim] -> [heads, n, headDim]. */
@@ -145,12 +133,10 @@ export function linears(layer: Layer): Linear[] {
   return [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
 }
 
-/** The tensors of a block, for disposal; the shared norm's are not among them. */
-export function layerTensors(layer: Layer): Tensor[] {
+/** Frees a block; the shared norm stays. */
+export function disposeLayer(layer: Layer): void {
   const { heads, retaining } = layer
-  return [
-    ...(retaining ? [retaining.query, retaining.key, retaining.value, retaining.score] : []),
-    ...linears(layer).flatMap(({ weight, bias }) => (bias ? [weight, bias] : [weight])),
-    ...(heads ? [...normTensors(heads.norm), heads.query, heads.key] : []),
-  ]
+  linears(layer).forEach(disposeLinear)
+  if (retaining) dispose([retaining.query, retaining.key, retaining.value, retaining.score])
+  if (heads) dispose([...normTensors(heads.norm), heads.query, heads.key])
 }

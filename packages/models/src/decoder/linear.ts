@@ -1,61 +1,69 @@
-import { type Tensor2D, matMul, tensor2d, tensor1d, type Tensor1D, fused } from '@tensorflow/tfjs-core'
-import { ModelFormatError } from '../errors.ts'
-import type { StoredTensor, Weights } from '../weights/weights.ts'
+import { add, fused, matMul, type Tensor1D, type Tensor2D } from '@tensorflow/tfjs-core'
+import { type Kernels, type PackedWeights, readWeights } from '@kvfold/kernels'
+import { addressOf, written } from './in-place.ts'
 
 /**
- * A matrix product with stored weights, kept as [in, out]: the wasm backend's fast product takes no transposed operand.
+ * A matrix product with stored weights.
  *
  * Query, key and value stay three products, gate and up two: cutting a fused result apart copies it, which costs more
  * (2,048 tokens of width 384: 28 ms fused, 22 ms apart) than the saved call, about 10 microseconds.
  */
 export interface Linear {
-  weight: Tensor2D
+  inputs: number
+  outputs: number
+  /** Packed as the file has them, or float32 [in, out]: the wasm backend's fast product takes no transposed operand. */
+  weight: PackedWeights | Tensor2D
   bias?: Tensor1D
+  /** Those that work on this backend's tensors, if there are any; packed weights need them. */
+  kernels: Kernels | undefined
 }
 
-/** x [n, in] -> [n, out]. */
-export function apply(linear: Linear, x: Tensor2D): Tensor2D {
-  return linear.bias ? (fused.matMul({ a: x, b: linear.weight, bias: linear.bias }) as Tensor2D) : matMul(x, linear.weight)
+/** From so many rows on, the kernels' product of float32 is faster than the backend's, if its columns fill vectors. */
+const MANY = 16
+
+/** x [n, in] -> [n, out], plus `onto` [n, out] if there is one. Inside a tidy. */
+export function apply(linear: Linear, x: Tensor2D, onto?: Tensor2D): Tensor2D {
+  const { weight, kernels } = linear
+  if (kernels && (isPacked(weight) || (x.shape[0] >= MANY && linear.outputs % 4 === 0))) return multiply(kernels, linear, x, onto)
+  const product: Tensor2D = linear.bias
+    ? (fused.matMul({ a: x, b: weight as Tensor2D, bias: linear.bias }) as Tensor2D)
+    : matMul(x, weight as Tensor2D)
+  return onto ? add(onto, product) : product
 }
 
-/**
- * Loads `${name}.weight` ([out, in]) and, if there is one, `${name}.bias`. `scale` [in] multiplies the inputs: the gain of the
- * RMS norm before the product goes into the weights, which saves a pass over the activations.
- */
-export async function loadLinear(weights: Weights, name: string, inputs: number, outputs: number, scale?: Float32Array): Promise<Linear> {
-  const rows = await need(weights, `${name}.weight`, [outputs, inputs]).load()
-  const transposed = new Float32Array(inputs * outputs)
-  const strip = new Float32Array(STRIP * inputs)
-  for (let first = 0; first < outputs; first += STRIP) {
-    const count = Math.min(STRIP, outputs - first)
-    for (let r = 0; r < count; r++) rows.read(first + r, strip, r * inputs)
-    for (let i = 0; i < inputs; i++) {
-      const gain = scale ? scale[i] : 1
-      for (let r = 0; r < count; r++) transposed[i * outputs + first + r] = strip[r * inputs + i] * gain
-    }
-  }
-  const bias = weights.find(`${name}.bias`) && (await loadVector(weights, `${name}.bias`, outputs))
-  return { weight: tensor2d(transposed, [inputs, outputs]), ...(bias && { bias: tensor1d(bias) }) }
+function multiply(kernels: Kernels, { inputs, outputs, weight, bias }: Linear, x: Tensor2D, onto?: Tensor2D): Tensor2D {
+  const rows = x.shape[0]
+  return written(kernels, x, rows, outputs, (address) => {
+    fillWith(kernels, address, rows, outputs, onto, bias)
+    const from = addressOf(kernels, x)
+    if (isPacked(weight)) kernels.linear(from, rows, weight, address)
+    else kernels.matmul(from, { address: addressOf(kernels, weight), stride: outputs }, { address, stride: outputs }, rows, inputs, outputs)
+  })
 }
 
-// Rows transposed together: sixteen floats fill a cache line of the result.
-const STRIP = 16
-
-/** A vector of `length` float32. */
-export async function loadVector(weights: Weights, name: string, length: number): Promise<Float32Array> {
-  const rows = await need(weights, name, [length]).load()
-  const values = new Float32Array(length)
-  rows.read(0, values, 0)
-  return values
+/** What products are added to: `onto`, the bias, both or zeros. */
+function fillWith(kernels: Kernels, address: number, rows: number, width: number, onto?: Tensor2D, bias?: Tensor1D): void {
+  const into = kernels.heap.f32.subarray(address >>> 2, (address >>> 2) + rows * width)
+  if (onto) into.set(kernels.heap.f32.subarray(addressOf(kernels, onto) >>> 2).subarray(0, into.length))
+  else into.fill(0)
+  if (!bias) return
+  const values = bias.dataSync()
+  for (let i = 0; i < into.length; i++) into[i] += values[i % width]
 }
 
-/** The stored tensor, if it is there in this shape. Throws ModelFormatError. */
-export function need(weights: Weights, name: string, shape: readonly number[]): StoredTensor {
-  const found = weights.find(name)
-  if (!found) throw new ModelFormatError(`${weights.name} has no weight '${name}': the files do not match the config, fetch them again.`)
-  if (found.shape.length !== shape.length || found.shape.some((n, i) => n !== shape[i]))
-    throw new ModelFormatError(
-      `${weights.name}: weight '${name}' has shape [${found.shape.join(', ')}], the config needs [${shape.join(', ')}]: fetch the files again.`,
-    )
-  return found
+export function isPacked(weight: Linear['weight']): weight is PackedWeights {
+  return 'kind' in weight
+}
+
+/** The weights as numbers [in][out]. */
+export function weightsOf({ weight, kernels }: Linear): Float32Array {
+  return isPacked(weight) ? readWeights(kernels!.heap, weight) : (weight.dataSync() as Float32Array)
+}
+
+export function disposeLinear({ weight, bias, kernels }: Linear): void {
+  if (isPacked(weight)) {
+    kernels!.heap.free(weight.address)
+    if (weight.gain) kernels!.heap.free(weight.gain)
+  } else weight.dispose()
+  bias?.dispose()
 }

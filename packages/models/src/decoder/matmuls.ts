@@ -26,18 +26,18 @@ export async function measureMatmuls(model: LlamaModel, n: number, options: { ch
   }
   let operations = 0
   const product = (rows: number, linear: Linear): void => {
-    const [width, outputs] = linear.weight.shape
+    const { inputs: width, outputs } = linear
     operations += 2 * rows * width * outputs
     tidy(() => void apply(linear, input(rows, width)))
   }
   const products = layers.flatMap(linears)
   try {
     for (const rows of new Set([Math.min(n, chunk), n % chunk || chunk, 1]))
-      for (const { weight } of [...products, head]) input(rows, weight.shape[0])
+      for (const linear of [...products, head]) input(rows, linear.inputs)
     const start = performance.now()
     for (const linear of products) for (let done = 0; done < n; done += chunk) product(Math.min(chunk, n - done), linear)
-    operations += 2 * head.weight.size
-    const last = tidy(() => apply(head, input(1, head.weight.shape[0])))
+    operations += 2 * head.inputs * head.outputs
+    const last = tidy(() => apply(head, input(1, head.inputs)))
     // Reading a result waits for a GPU to finish.
     await last.data()
     last.dispose()

@@ -7,6 +7,7 @@ import { checkChunk, checkInput } from './input.ts'
 import { runLayer } from './layer.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { modelFingerprint, sampleWeights } from './fingerprint.ts'
+import { weightsOf } from './linear.ts'
 import { headLogits, wantedRows } from './logits.ts'
 import { attachParameters, disposeParameters, loadParameters, parametersOf } from './parameters.ts'
 import { readAgain, type RepeatRequest } from './repeat.ts'
@@ -44,7 +45,7 @@ export class LlamaModel implements ModelParts {
     this.shape = cacheShape(config)
   }
 
-  /** Reads the weights into tfjs tensors of the active backend, one at a time; `retaining`: those of its retaining heads. Throws ModelFormatError, UnsupportedModelError. */
+  /** Reads the weights, one at a time, into memory of the active backend; `retaining`: those of its retaining heads. Throws ModelFormatError, UnsupportedModelError. */
   static async load(config: ModelConfig, weights: Weights, progress?: LoadProgress, retaining?: Weights): Promise<LlamaModel> {
     const sample = sampleWeights(weights)
     const parameters = await loadParameters(config, sample.weights, progress, retaining)
@@ -131,12 +132,11 @@ export class LlamaModel implements ModelParts {
   projections(layer: number): Projections | undefined {
     const { key, value, heads } = parametersOf(this).layers[layer]
     if (heads) return undefined
-    const read = (tensor: { dataSync(): unknown }): Float32Array => tensor.dataSync() as Float32Array
     return {
-      keys: read(key.weight),
-      values: read(value.weight),
-      ...(key.bias && { keyBias: read(key.bias) }),
-      ...(value.bias && { valueBias: read(value.bias) }),
+      keys: weightsOf(key),
+      values: weightsOf(value),
+      ...(key.bias && { keyBias: key.bias.dataSync() as Float32Array }),
+      ...(value.bias && { valueBias: value.bias.dataSync() as Float32Array }),
     }
   }
 

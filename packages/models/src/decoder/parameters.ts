@@ -2,12 +2,14 @@ import { dispose } from '@tensorflow/tfjs-core'
 import { DisposedError } from '@kvfold/kv-core'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Weights } from '../weights/weights.ts'
-import { loadEmbedding, type Embedding } from './embedding.ts'
-import { layerTensors, loadLayer, type Layer } from './layer.ts'
-import { loadLinear, loadVector, type Linear } from './linear.ts'
+import { embeddingOf, loadEmbedding, type Embedding } from './embedding.ts'
+import { disposeLayer, loadLayer, type Layer } from './layer.ts'
+import { disposeLinear, type Linear } from './linear.ts'
+import { loadLinear, loadVector } from './load-linear.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { createNorm, normTensors, type Norm } from './norm.ts'
 import { loadRetainingHead } from './retaining-heads.ts'
+import { sharedKernels } from './shared-kernels.ts'
 
 /** All parameters of a model. */
 export interface Parameters {
@@ -32,7 +34,8 @@ export async function loadParameters(
     progress.signal?.throwIfAborted()
   }
   try {
-    parameters.norm = createNorm(width, normEpsilon)
+    const kernels = sharedKernels()
+    parameters.norm = createNorm(width, normEpsilon, kernels)
     parameters.embedding = await loadEmbedding(weights, vocabulary, width)
     step(1)
     for (let i = 0; i < config.layers; i++) {
@@ -42,7 +45,9 @@ export async function loadParameters(
       step(i + 2)
     }
     const gain = await loadVector(weights, 'model.norm.weight', width)
-    parameters.head = await loadLinear(weights, config.tiedEmbeddings ? 'model.embed_tokens' : 'lm_head', width, vocabulary, gain)
+    const name = config.tiedEmbeddings ? 'model.embed_tokens' : 'lm_head'
+    const head = (parameters.head = await loadLinear(weights, name, width, vocabulary, kernels, gain))
+    if (config.tiedEmbeddings) parameters.embedding = embeddingOf(head) ?? parameters.embedding
     step(total)
     return parameters as Parameters
   } catch (error) {
@@ -73,9 +78,7 @@ export function disposeParameters(model: object): void {
 }
 
 function free({ norm, layers = [], head }: Partial<Parameters>): void {
-  dispose([
-    ...(norm ? normTensors(norm) : []),
-    ...layers.flatMap(layerTensors),
-    ...(head ? (head.bias ? [head.weight, head.bias] : [head.weight]) : []),
-  ])
+  if (norm) dispose(normTensors(norm))
+  layers.forEach(disposeLayer)
+  if (head) disposeLinear(head)
 }

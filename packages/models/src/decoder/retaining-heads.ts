@@ -3,7 +3,7 @@ import type { FileSet } from '../files/file-source.ts'
 import { openSafetensorsFiles } from '../weights/safetensors.ts'
 import type { Weights } from '../weights/weights.ts'
 import type { ModelConfig } from '../config/model-config.ts'
-import { loadLinear } from './linear.ts'
+import { need, transposed } from './load-linear.ts'
 
 /** Where a model keeps its retaining heads. */
 const RETAINING_HEADS = 'retaining-heads.safetensors'
@@ -32,11 +32,13 @@ export async function loadRetainingHead(weights: Weights, config: ModelConfig, l
   const { queryHeads, kvHeads, headDim } = config
   const at = `layers.${layer}.retaining`
   const [width] = weights.find(`${at}.w1.weight`)?.shape ?? [0]
-  const { weight } = await loadLinear(weights, `${at}.w1`, (queryHeads + 2 * kvHeads) * headDim, width)
+  const load = async (name: string, inputs: number, outputs: number): Promise<Tensor2D> =>
+    transposed(await need(weights, `${at}.${name}.weight`, [outputs, inputs]).load(), inputs, outputs)
+  const weight = await load('w1', (queryHeads + 2 * kvHeads) * headDim, width)
   const cuts = [queryHeads, kvHeads, kvHeads].map((heads) => heads * headDim)
   const [query, key, value] = split(weight, cuts) as Tensor2D[]
   weight.dispose()
-  return { query, key, value, score: (await loadLinear(weights, `${at}.w2`, width, kvHeads)).weight }
+  return { query, key, value, score: await load('w2', width, kvHeads) }
 }
 
 /** q [n, queryHeads * headDim], k and v [n, kvHeads * headDim] -> [kvHeads, n]. Inside a tidy. */

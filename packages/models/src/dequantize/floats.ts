@@ -17,6 +17,14 @@ export const f16: Decoder = {
   decode(view, from, count, into, at) {
     for (let i = 0; i < count; i++) into[at + i] = halfToFloat(view.getUint16(from + 2 * i, true))
   },
+  packed: {
+    kind: 'f16',
+    row(view, from, count) {
+      const codes = new Uint16Array(count)
+      for (let i = 0; i < count; i++) codes[i] = view.getUint16(from + 2 * i, true)
+      return { codes, scales: [], minima: [] }
+    },
+  },
 }
 
 const bits = new Uint32Array(1)

@@ -1,4 +1,5 @@
 import { halfToFloat } from '../weights/half.ts'
+import { fourBitBlocks, signedBlocks } from './packed-blocks.ts'
 import type { Decoder } from './decoder.ts'
 
 // Blocks of 32 values of one row: scale d (float16), for the _1 kinds minimum m (float16), for the 5-bit kinds 32 high bits,
@@ -21,6 +22,7 @@ function fourBits(withMinimum: boolean): Decoder {
         }
       }
     },
+    packed: fourBitBlocks(bytes, withMinimum),
   }
 }
 
@@ -64,4 +66,5 @@ export const q8_0: Decoder = {
       for (let j = 0; j < 32; j++) into[at + j] = view.getInt8(b + 2 + j) * d
     }
   },
+  packed: signedBlocks,
 }

@@ -25,7 +25,11 @@ export function stored(place: Place): StoredTensor {
     async load() {
       const bytes = await readRange(file, start, end)
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-      return { read: (index, into, at) => decoder.decode(view, rowOf(index) * rowBytes, columns, into, at) }
+      const { packed } = decoder
+      return {
+        read: (index, into, at) => decoder.decode(view, rowOf(index) * rowBytes, columns, into, at),
+        ...(packed && { packed: { kind: packed.kind, row: (index) => packed.row(view, rowOf(index) * rowBytes, columns) } }),
+      }
     },
   }
 }

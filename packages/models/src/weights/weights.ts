@@ -1,3 +1,5 @@
+import type { PackedRow, PackedWeights } from '@kvfold/kernels'
+
 /** A parameter as its file stores it. Matrices are [out, in]: a row makes one output. */
 export interface StoredTensor {
   readonly shape: readonly number[]
@@ -11,6 +13,8 @@ export interface StoredTensor {
 export interface Rows {
   /** Writes row `index` (all of a vector is row 0) to `into`, from `at` on. */
   read(index: number, into: Float32Array, at: number): void
+  /** Stored rows as kernels take them, if they take the type. */
+  readonly packed?: { readonly kind: PackedWeights['kind']; row(index: number): PackedRow }
 }
 
 /** All parameters of a model, under their Hugging Face names (`model.layers.0.self_attn.q_proj.weight` ...). */

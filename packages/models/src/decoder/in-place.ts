@@ -1,0 +1,14 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
+import type { Borrowed, Kernels } from '@kvfold/kernels'
+
+/** Where a tensor of the wasm backend lies, which takes no waiting. */
+export function addressOf(kernels: Kernels, tensor: Tensor2D): number {
+  return (kernels.borrow(tensor) as Borrowed).address
+}
+
+/** A new tensor [rows, width] that `write` fills. */
+export function written(kernels: Kernels, like: Tensor2D, rows: number, width: number, write: (address: number) => void): Tensor2D {
+  const output = kernels.output(like, [rows, width])
+  write(output.address)
+  return output.finish() as Tensor2D
+}
