@@ -7,11 +7,11 @@ export function offline(): Plugin {
     name: 'offline',
     enforce: 'post',
     generateBundle(_, bundle) {
-      const [script, worker] = ['service-worker.js', 'worker.js'].map((name) => bundle[name])
-      if (script?.type !== 'chunk' || worker?.type !== 'chunk') throw new Error('The workers were not built.')
-      const files = ['./', 'icon.svg', 'worker.js', ...Object.keys(bundle).filter((name) => /^assets\/(?!.*threaded)/.test(name))]
-      // All other names change with what is in them.
-      const version = createHash('sha256').update(files.join()).update(worker.code).digest('hex').slice(0, 12)
+      const script = bundle['service-worker.js']
+      if (script?.type !== 'chunk') throw new Error('The service worker was not built.')
+      const files = ['./', 'icon.svg', ...Object.keys(bundle).filter((name) => /^assets\/(?!.*threaded)/.test(name))]
+      // Names change with what is in the files.
+      const version = createHash('sha256').update(files.join()).digest('hex').slice(0, 12)
       script.code = script.code.replace('__FILES__', JSON.stringify(files)).replace('__VERSION__', JSON.stringify(version))
     },
   }

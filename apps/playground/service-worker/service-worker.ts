@@ -7,7 +7,7 @@ declare const __VERSION__: string
 const PAGE = `kvfold-page-${__VERSION__}`
 
 self.addEventListener('install', (event) => {
-  event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(__FILES__)))
+  event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(__FILES__.map(fresh))))
   void self.skipWaiting()
 })
 
@@ -22,8 +22,13 @@ self.addEventListener('fetch', (event) => {
   if (request.method !== 'GET' || origin !== scope.origin || !pathname.startsWith(scope.pathname)) return
   const path = pathname.slice(scope.pathname.length)
   if (path.startsWith('assets/')) event.respondWith(keptFirst(request))
-  else if (['', 'index.html', 'icon.svg', 'worker.js'].includes(path)) event.respondWith(askedFirst(request))
+  else if (['', 'index.html', 'icon.svg'].includes(path)) event.respondWith(askedFirst(request))
 })
+
+/** What has no hash in its name may be old in the browser's own cache. */
+function fresh(file: string): Request {
+  return new Request(file, { cache: file.startsWith('assets/') ? 'default' : 'reload' })
+}
 
 async function keptFirst(request: Request): Promise<Response> {
   return (await caches.match(request)) ?? fetch(request)

@@ -55,6 +55,22 @@ describe('what the worker does', () => {
     expect(history.frames.at(-1)!.ledger.bytes).toBe(done.stats.bytes)
   })
 
+  // Whatever looks at more than keys and values: the model's maps, its calibration, its retaining heads, the prompt a second time.
+  it.each([
+    'kvzip(budget=75%)',
+    'locret(budget=75%)',
+    'kvquant',
+    'xquant(bits=8)',
+    'flexprefill',
+    'd2o + keydiff(budget=75%)',
+    'streaming(contiguous=true)',
+  ])('answers under %s', async (policy) => {
+    const events = await ask({ ...ASK, policy })
+    expect(textOf(events, 'full')).toContain(NUMBER)
+    expect(textOf(events, 'small')).not.toBe('')
+    expect(events.at(-1)!.type).toBe('done')
+  })
+
   it('leaves nothing behind, however a question ends', async () => {
     await ask(ASK)
     const before = held()

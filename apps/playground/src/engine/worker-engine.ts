@@ -9,7 +9,7 @@ interface Waiting {
 
 /** The model in a worker of this page. */
 export class WorkerEngine implements Engine {
-  private readonly worker = new Worker(import.meta.env.DEV ? '/src/worker/worker.ts' : './worker.js', { type: 'module' })
+  private readonly worker = new Worker(document.documentElement.dataset['worker']!, { type: 'module' })
   private readonly waiting = new Map<number, Waiting>()
   private calls = 0
 

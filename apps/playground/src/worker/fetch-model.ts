@@ -36,7 +36,7 @@ export async function fetchModel(onProgress: Progress): Promise<Record<string, U
 
 function locate(name: string): { size: number; url: string } {
   const { size, hash } = MODEL_FILES.find((file) => file.name === name)!
-  const folder = new URL(import.meta.env.DEV ? '/model/' : 'model/', self.location.href)
+  const folder = new URL(import.meta.env.DEV ? '/model/' : '../model/', self.location.href)
   return { size, url: new URL(`${name}?${hash}`, folder).href }
 }
 
