@@ -28,6 +28,12 @@ export class Playground {
 
   static async open(browser: Browser | BrowserContext, url: string): Promise<Playground> {
     const playground = new Playground(await browser.newPage())
+    // A violation that a script catches is on no console.
+    await playground.page.addInitScript(() => {
+      addEventListener('securitypolicyviolation', ({ violatedDirective }) =>
+        console.error(`Against the content policy: ${violatedDirective}`),
+      )
+    })
     await playground.page.goto(url)
     return playground
   }
