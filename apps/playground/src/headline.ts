@@ -1,4 +1,4 @@
-import { bytes, times } from './view/format.ts'
+import { bytes, compared } from './view/format.ts'
 import { modelState } from './model.ts'
 import { activity, answers, failure, firstDifference, sides, status } from './run.ts'
 import { mode } from './setting.ts'
@@ -11,9 +11,9 @@ export function headline(): string {
   if (!small.stats) return sides.value.length === 1 ? 'The cache is loaded. Ask about its document.' : 'One question, two caches.'
   if (!full.stats) {
     const { fullF32Bytes, bytes: held } = small.stats
-    return `${times(fullF32Bytes, held)}× smaller than the ${bytes(fullF32Bytes)} of a full cache`
+    return `${compared(fullF32Bytes, held)}: a full cache takes ${bytes(fullF32Bytes)}`
   }
-  const ratio = `${times(full.stats.bytes, small.stats.bytes)}× smaller`
+  const ratio = compared(full.stats.bytes, small.stats.bytes)
   const at = firstDifference(full.tokens, small.tokens)
   if (at === undefined) return `${ratio}, same answer`
   return at === 0 ? `${ratio}, another answer` : `${ratio}, same for ${at} token${at > 1 ? 's' : ''}, then different`
