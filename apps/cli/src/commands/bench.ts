@@ -5,6 +5,8 @@ import { benchCompression } from '../bench/compression.ts'
 import { benchDecode } from '../bench/decode.ts'
 import type { BenchRow } from '../bench/compare.ts'
 import { benchPrefill } from '../bench/prefill.ts'
+import { benchShare } from '../bench/share.ts'
+import { benchWeights } from '../bench/weights.ts'
 import { load, REFERENCE } from '../load.ts'
 import { significant } from '../terminal/format.ts'
 import { percent, startTask } from '../terminal/task.ts'
@@ -15,7 +17,7 @@ export function benchCommand(program: Command): void {
     .command('bench')
     .summary('measure speed, both sides in one process')
     .description(
-      'Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations, prefill against its matrix products. Both sides run in turn in one process; times are medians.',
+      'Measures speed against what it is judged by: packed caches against the raw one, the cache against tfjs operations and a plain read, products with packed weights, prefill against its matrix products. Both sides run in turn in one process; times are medians.',
     )
     .option('-m, --model <model>', 'whose shape and weights to measure', REFERENCE)
     .option(
@@ -39,8 +41,13 @@ async function bench({ model, compression = false, json = false }: BenchOptions)
   let rows: BenchRow[]
   if (compression) rows = await benchCompression(loaded, 4096, (done, total) => task.update(percent(done, total)))
   else {
-    task.update('decode ...')
-    rows = await benchDecode(loaded, 8192)
+    rows = []
+    for (const held of [4096, 8192, 32_768]) {
+      task.update(`decode, ${held.toLocaleString('en')} rows ...`)
+      rows.push(...(await benchDecode(loaded, held)))
+    }
+    task.update('weights ...')
+    rows.push(...(await benchWeights(loaded.kernels)), await benchShare(loaded, 8192))
     task.update('prefill ...')
     rows.push(await benchPrefill(loaded, 4096))
   }

@@ -9,7 +9,7 @@ import { loadLinear, loadVector } from './load-linear.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { createNorm, normTensors, type Norm } from './norm.ts'
 import { loadRetainingHead } from './retaining-heads.ts'
-import { sharedKernels } from './shared-kernels.ts'
+import { modelKernels } from './model-kernels.ts'
 
 /** All parameters of a model. */
 export interface Parameters {
@@ -34,7 +34,7 @@ export async function loadParameters(
     progress.signal?.throwIfAborted()
   }
   try {
-    const kernels = sharedKernels()
+    const kernels = modelKernels()
     parameters.norm = createNorm(width, normEpsilon, kernels)
     parameters.embedding = await loadEmbedding(weights, vocabulary, width)
     step(1)

@@ -4,7 +4,7 @@ import { createKernels, type Kernels } from '@kvfold/kernels'
 const known = new WeakMap<object, Kernels>()
 
 /** Kernels that read the active backend's tensors where they lie, the same for all models; undefined where there are none. */
-export function sharedKernels(): Kernels | undefined {
+export function modelKernels(): Kernels | undefined {
   if (engine().backendName !== 'wasm') return undefined
   const { backend } = engine()
   let kernels = known.get(backend)
