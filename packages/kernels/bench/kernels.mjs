@@ -15,9 +15,11 @@ export async function benchKernels() {
   return [
     await againstTfjs(kernels, 4096, 2),
     await againstTfjs(kernels, 4096, 3),
-    await againstRaw(kernels, 8192, 16, 8, 0.6),
-    await againstRaw(kernels, 8192, 16, 4, 0.5),
-    await againstRaw(kernels, 8192, 16, 2, 0.5),
+    await againstRaw(kernels, 8192, 16, 8, 'channel', 0.6),
+    await againstRaw(kernels, 8192, 16, 4, 'channel', 0.5),
+    await againstRaw(kernels, 8192, 16, 2, 'channel', 0.5),
+    await againstRaw(kernels, 8192, 16, 8, 'token', 0.6),
+    await againstRaw(kernels, 8192, 16, 4, 'token', 0.5),
     ...(await benchPrefill(kernels, 4096)),
     ...(await benchMoves(kernels, 4096)),
   ]

@@ -26,12 +26,12 @@ function pages(kernels, rows, layout) {
   return table
 }
 
-/** One head's segment: float32 for 32 bits, else keys per channel and values per token in groups of 32. */
-export function segment(kernels, rows, bits) {
+/** One head's segment: float32 for 32 bits, else values per token in groups of 32, and keys likewise or per channel. */
+export function segment(kernels, rows, bits, keys = 'channel') {
   const layout = (axis) => (bits === 32 ? { kind: 'raw32' } : { kind: 'affine', bits, axis, group: axis === 'channel' ? PAGE_ROWS : 32 })
   const count = rows / PAGE_ROWS
   return {
-    keyTable: pages(kernels, rows, layout('channel')),
+    keyTable: pages(kernels, rows, layout(keys)),
     keyPages: count,
     valueTable: pages(kernels, rows, layout('token')),
     valuePages: count,
