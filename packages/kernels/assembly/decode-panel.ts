@@ -1,11 +1,12 @@
 import { loadHalves } from './half'
+import { brain } from './linear-brain'
 
-/** Eight outputs' weights as float32 [inputs][8]. `bits`: 16 for halves. With `gain` [inputs] (or 0), inputs are multiplied by it. */
-export function decodePanel(bits: i32, codes: usize, scales: usize, minima: usize, gain: usize, inputs: i32, into: usize): void {
+/** Eight outputs' weights as float32 [inputs][8]; `kind` as for linear. With `gain` [inputs] (or 0), inputs are multiplied by it. */
+export function decodePanel(kind: i32, codes: usize, scales: usize, minima: usize, gain: usize, inputs: i32, into: usize): void {
   const end = into + (<usize>inputs << 5)
-  if (bits == 8) decodeBytes(codes, scales, into, end)
-  else if (bits == 4) decodeNibbles(codes, scales, minima, into, end)
-  else for (let to = into; to < end; to += 16, codes += 8) v128.store(to, loadHalves(codes))
+  if (kind == 8) decodeBytes(codes, scales, into, end)
+  else if (kind == 4) decodeNibbles(codes, scales, minima, into, end)
+  else for (let to = into; to < end; to += 16, codes += 8) v128.store(to, kind == 16 ? loadHalves(codes) : brain(codes))
   if (gain == 0) return
   for (; into < end; into += 32, gain += 4) {
     const factor = v128.load32_splat(gain)

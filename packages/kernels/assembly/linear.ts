@@ -1,4 +1,5 @@
 import { decodePanel } from './decode-panel'
+import { linearBrain } from './linear-brain'
 import { linearBytes } from './linear-bytes'
 import { linearHalves } from './linear-halves'
 import { linearNibbles } from './linear-nibbles'
@@ -11,11 +12,12 @@ const FEW: i32 = 4
 const ROWS: i32 = 256
 
 /**
- * into [rows][outputs] += x [rows][inputs] w. `bits`: 8 or 4, with a scale for each 32 inputs of an output, and for 4 a minimum; 16 for halves.
+ * into [rows][outputs] += x [rows][inputs] w. `kind`: 8 or 4 bits, with a scale for each 32 inputs of an output, and for 4 a minimum; 16 for halves,
+ * 17 for upper halves of float32.
  * With `gain` [inputs] (or 0), x is multiplied by it first. `scratch`: 4 * inputs bytes for FEW rows, 32 * inputs for more.
  */
 export function linear(
-  x: usize, rows: i32, inputs: i32, bits: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, gain: usize, scratch: usize,
+  x: usize, rows: i32, inputs: i32, kind: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, gain: usize, scratch: usize,
 ): void {
   const rowBytes = <usize>inputs << 2
   const intoBytes = <usize>outputs << 2
@@ -24,24 +26,28 @@ export function linear(
     const units = scratch + (<usize>inputs << 1)
     const sums = units + (<usize>blocks << 2)
     for (let row = 0; row < rows; row++, x += rowBytes, into += intoBytes) {
-      if (bits == 16) {
+      if (kind == 17) {
+        linearBrain(x, gain, inputs, codes, outputs, into, scratch)
+        continue
+      }
+      if (kind == 16) {
         raise(x, gain, inputs, scratch)
         linearHalves(scratch, inputs, codes, outputs, into)
         continue
       }
       roundBlocks(x, gain, inputs, scratch, units, sums)
-      if (bits == 8) linearBytes(scratch, units, blocks, codes, scales, outputs, into)
+      if (kind == 8) linearBytes(scratch, units, blocks, codes, scales, outputs, into)
       else linearNibbles(scratch, units, sums, blocks, codes, scales, minima, outputs, into)
     }
     return
   }
-  const panelBytes = <usize>(inputs * bits)
+  const panelBytes = <usize>(inputs * min(kind, 16))
   const panelScales = <usize>inputs >> 1
   for (let first = 0; first < rows; first += ROWS, x += rowBytes * ROWS, into += intoBytes * ROWS) {
     const count = min(ROWS, rows - first)
     for (let panel: usize = 0; panel < <usize>outputs >> 3; panel++) {
       const at = panel * panelScales
-      decodePanel(bits, codes + panel * panelBytes, scales + at, minima + at, gain, inputs, scratch)
+      decodePanel(kind, codes + panel * panelBytes, scales + at, minima + at, gain, inputs, scratch)
       multiplyPanel(x, count, inputs, scratch, 32, into + (panel << 5), intoBytes)
     }
   }

@@ -2,15 +2,15 @@ import { fromHalf, toHalfSaturated } from './half.ts'
 import type { Heap } from './heap.ts'
 
 /**
- * A matrix of a model in the heap, as its file has it. `f16`: halves. `q8` and `q4`: blocks of 32 inputs of one output, x = code * scale, for q4
+ * A matrix of a model in the heap, as its file has it. `f16`: halves; `bf16`: upper halves of float32. `q8` and `q4`: blocks of 32 inputs of one output, x = code * scale, for q4
  * + minimum; codes are signed bytes, or 0 to 15.
  *
- * Eight outputs lie together, so that a vector holds what meets the same inputs. f16: [outputs / 8][inputs][8]. q8: [outputs / 8][inputs / 2][8][2]
- * bytes. q4: [outputs / 8][inputs / 32][8 pairs of inputs][8][2] bytes, whose lower halves are a block's first 16 inputs. Then, not for f16, scales
+ * Eight outputs lie together, so that a vector holds what meets the same inputs. f16 and bf16: [outputs / 8][inputs][8]. q8: [outputs / 8][inputs / 2][8][2]
+ * bytes. q4: [outputs / 8][inputs / 32][8 pairs of inputs][8][2] bytes, whose lower halves are a block's first 16 inputs. Then, for q8 and q4, scales
  * [outputs / 8][inputs / 32][8], halves; then, for q4, minima likewise.
  */
 export interface PackedWeights {
-  readonly kind: 'f16' | 'q8' | 'q4'
+  readonly kind: 'f16' | 'bf16' | 'q8' | 'q4'
   readonly inputs: number
   readonly outputs: number
   readonly address: number
@@ -22,7 +22,7 @@ export interface PackedWeights {
 export type WeightsShape = Omit<PackedWeights, 'address' | 'gain'>
 
 /** Bits of a code. */
-export const WEIGHT_BITS = { f16: 16, q8: 8, q4: 4 } as const
+export const WEIGHT_BITS = { f16: 16, bf16: 16, q8: 8, q4: 4 } as const
 
 /** True if such a matrix can be held: outputs in eights, inputs in blocks of 32. */
 export function packable(inputs: number, outputs: number): boolean {
@@ -30,7 +30,7 @@ export function packable(inputs: number, outputs: number): boolean {
 }
 
 export function weightsBytes({ kind, inputs, outputs }: WeightsShape): number {
-  const scales = { f16: 0, q8: 1, q4: 2 }[kind]
+  const scales = { f16: 0, bf16: 0, q8: 1, q4: 2 }[kind]
   return (inputs * outputs * (WEIGHT_BITS[kind] + scales / 2)) / 8
 }
 
@@ -42,7 +42,7 @@ export function weightsParts({ kind, inputs, outputs, address }: PackedWeights):
 
 /** One output's weights as its file has them. */
 export interface PackedRow {
-  /** [inputs]: a half's bits, -127 to 127, or 0 to 15. */
+  /** [inputs]: a half's bits, or an upper half's; -127 to 127, or 0 to 15. */
   codes: ArrayLike<number>
   /** [inputs / 32], for q8 and q4: numbers that are halves. */
   scales: ArrayLike<number>
@@ -54,7 +54,7 @@ export interface PackedRow {
 export function putPackedWeights({ u8, u16 }: Heap, weights: PackedWeights, output: number, { codes, scales, minima }: PackedRow): void {
   const { kind, inputs, address } = weights
   const parts = weightsParts(weights)
-  if (kind === 'f16') {
+  if (WEIGHT_BITS[kind] === 16) {
     const first = (address >>> 1) + (output >>> 3) * inputs * 8 + (output & 7)
     for (let i = 0; i < inputs; i++) u16[first + i * 8] = codes[i]
     return
@@ -93,7 +93,10 @@ export function weightAt(heap: Heap, weights: PackedWeights, input: number, outp
 
 function codedWeight({ u8, u16 }: Heap, weights: PackedWeights, input: number, output: number): number {
   const { kind, inputs, address } = weights
-  if (kind === 'f16') return fromHalf(u16[(address >>> 1) + (output >>> 3) * inputs * 8 + input * 8 + (output & 7)])
+  if (WEIGHT_BITS[kind] === 16) {
+    const code = u16[(address >>> 1) + (output >>> 3) * inputs * 8 + input * 8 + (output & 7)]
+    return kind === 'f16' ? fromHalf(code) : fromUpperHalf(code)
+  }
   const { scales, minima } = weightsParts(weights)
   const at = scaleIndex(inputs, output, input >>> 5)
   const scale = fromHalf(u16[(scales >>> 1) + at])
@@ -112,4 +115,12 @@ function bytePlace(inputs: number, output: number, input: number): number {
 
 function nibblePlace(inputs: number, output: number, input: number): number {
   return (output >>> 3) * inputs * 4 + (input >>> 5) * 128 + ((input & 15) >>> 1) * 16 + (output & 7) * 2 + (input & 1)
+}
+
+const bits = new Uint32Array(1)
+const float = new Float32Array(bits.buffer)
+
+function fromUpperHalf(code: number): number {
+  bits[0] = code << 16
+  return float[0]
 }

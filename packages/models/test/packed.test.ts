@@ -39,6 +39,7 @@ async function asFloats(own: ModelConfig, weights: Weights): Promise<Float32Arra
 
 const types: [string, (name: string) => StoredType][] = [
   ['F16', () => 'F16'],
+  ['BF16', () => 'BF16'],
   ['Q8_0', () => 'Q8_0'],
   ['Q4_0', () => 'Q4_0'],
   ['Q4_1', () => 'Q4_1'],

@@ -1,7 +1,7 @@
 import { KernelUnavailableError } from '../errors.ts'
 import type { WasmHeap } from '../heap.ts'
 import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts'
-import { WEIGHT_BITS, weightsParts } from '../packed-weights.ts'
+import { weightsParts } from '../packed-weights.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
 import { instantiate } from './module.ts'
@@ -9,6 +9,8 @@ import { instantiate } from './module.ts'
 /** Heads that the compiled loops take: a multiple of 16 channels, up to this many. Others run on the reference kernels. */
 const MAX_HEAD = 256
 const MAX_QUERIES = 12
+/** What the compiled product calls them. */
+const WEIGHT_KINDS = { f16: 16, bf16: 17, q8: 8, q4: 4 } as const
 /** Addends, factors and totals; the logits of a call's queries; three blocks of 64 rows. See the kernels for what lies where. */
 const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
 
@@ -171,7 +173,9 @@ export function wasmKernels(heap: WasmHeap): Kernels {
     linear(x, rows, weights, into) {
       const { kind, inputs, outputs, address, gain = 0 } = weights
       const { scales, minima } = weightsParts(weights)
-      withRoom(inputs * 32, (panel) => wasm.linear(x, rows, inputs, WEIGHT_BITS[kind], address, scales, minima, outputs, into, gain, panel))
+      withRoom(inputs * 32, (panel) =>
+        wasm.linear(x, rows, inputs, WEIGHT_KINDS[kind], address, scales, minima, outputs, into, gain, panel),
+      )
     },
     rmsNorm(x, rows, width, epsilon, into) {
       if (width % 4 === 0) wasm.rmsNorm(x, rows, width, epsilon, into)

@@ -1,5 +1,5 @@
 import { halfToFloat } from '../weights/half.ts'
-import type { Decoder } from './decoder.ts'
+import type { Decoder, PackedType } from './decoder.ts'
 
 /** float32, little end first. */
 export const f32: Decoder = {
@@ -17,14 +17,7 @@ export const f16: Decoder = {
   decode(view, from, count, into, at) {
     for (let i = 0; i < count; i++) into[at + i] = halfToFloat(view.getUint16(from + 2 * i, true))
   },
-  packed: {
-    kind: 'f16',
-    row(view, from, count) {
-      const codes = new Uint16Array(count)
-      for (let i = 0; i < count; i++) codes[i] = view.getUint16(from + 2 * i, true)
-      return { codes, scales: [], minima: [] }
-    },
-  },
+  packed: words('f16'),
 }
 
 const bits = new Uint32Array(1)
@@ -40,4 +33,17 @@ export const bf16: Decoder = {
       into[at + i] = float[0]!
     }
   },
+  packed: words('bf16'),
+}
+
+/** Numbers of 16 bits as they are. */
+function words(kind: 'f16' | 'bf16'): PackedType {
+  return {
+    kind,
+    row(view, from, count) {
+      const codes = new Uint16Array(count)
+      for (let i = 0; i < count; i++) codes[i] = view.getUint16(from + 2 * i, true)
+      return { codes, scales: [], minima: [] }
+    },
+  }
 }

@@ -5,7 +5,7 @@ import { bytesSource } from '../../src/files/file-source.ts'
 import { stored } from '../../src/weights/stored.ts'
 import type { TinyWeights } from './tiny-model.ts'
 
-export type StoredType = 'F16' | 'Q8_0' | 'Q4_0' | 'Q4_1'
+export type StoredType = 'F16' | 'BF16' | 'Q8_0' | 'Q4_0' | 'Q4_1'
 
 /** The same matrices, rounded to a type and stored in it. Vectors stay float32. */
 export function storedWeights(weights: TinyWeights, typeOf: (name: string) => StoredType): Weights {
@@ -15,7 +15,7 @@ export function storedWeights(weights: TinyWeights, typeOf: (name: string) => St
       const tensor = weights.tensors.get(name)
       if (!tensor || tensor.shape.length < 2) return weights.find(name)
       const type = typeOf(name)
-      const bytes = type === 'F16' ? halves(tensor.data) : blocks(tensor.data, type)
+      const bytes = type === 'F16' ? halves(tensor.data) : type === 'BF16' ? upperHalves(tensor.data) : blocks(tensor.data, type)
       return stored({
         file: bytesSource(name, bytes),
         start: 0,
@@ -31,6 +31,10 @@ export function storedWeights(weights: TinyWeights, typeOf: (name: string) => St
 
 function halves(data: Float32Array): Uint8Array {
   return new Uint8Array(Uint16Array.from(data, toHalf).buffer)
+}
+
+function upperHalves(data: Float32Array): Uint8Array {
+  return new Uint8Array(Uint16Array.from(new Uint32Array(data.slice().buffer), (bits) => bits >>> 16).buffer)
 }
 
 function blocks(data: Float32Array, type: 'Q8_0' | 'Q4_0' | 'Q4_1'): Uint8Array {
