@@ -4,7 +4,9 @@ import { madd } from './simd'
  * into `[rows]` (+)= scale * unit * dot(codes, query) + minimum * rest, a scale and a minimum for each row. Codes are bytes, `count` of a
  * row, rows `rowBytes` apart; the query is 16-bit integers, then unit and rest. Four rows a turn: up to three numbers past the last are written.
  */
-export function dotCodes(codes: usize, rows: i32, rowBytes: usize, count: usize, query: usize, scales: usize, minima: usize, into: usize, first: bool): void {
+export function dotCodes(
+  codes: usize, rows: i32, rowBytes: usize, count: usize, query: usize, scales: usize, minima: usize, into: usize, first: bool,
+): void {
   const end = query + (count << 1)
   const unit = v128.load32_splat(end)
   const rest = v128.load32_splat(end, 4)
@@ -30,9 +32,10 @@ export function dotCodes(codes: usize, rows: i32, rowBytes: usize, count: usize,
   }
 }
 
-/** The same of three queries `each` bytes apart, two rows a turn. */
+/** The same of three queries, two rows a turn: one number past the last may be written. */
 export function dotCodes3(
-  codes: usize, rows: i32, rowBytes: usize, count: usize, qa: usize, qb: usize, qc: usize, scales: usize, minima: usize, oa: usize, ob: usize, oc: usize, first: bool,
+  codes: usize, rows: i32, rowBytes: usize, count: usize, qa: usize, qb: usize, qc: usize, scales: usize, minima: usize,
+  oa: usize, ob: usize, oc: usize, first: bool,
 ): void {
   const bytes = count << 1
   const unitAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes), v128.load32_splat(qb + bytes), 0, 1, 4, 5)

@@ -2,7 +2,7 @@ import { halfBits } from './half'
 import { LEFT } from './round-blocks'
 import { madd } from './simd'
 
-/** One row times weights in 8 bits; see packed-weights for how they lie, and roundBlocks for the row. A lane of a product is an output's pair of inputs. */
+/** One row, as roundBlocks leaves it, times weights in 8 bits. A lane of a product is an output's pair of inputs. */
 export function linearBytes(x: usize, units: usize, blocks: i32, codes: usize, scales: usize, outputs: i32, into: usize): void {
   const last = units + (<usize>blocks << 2)
   for (const end = into + (<usize>outputs << 2); into < end; into += 32) {

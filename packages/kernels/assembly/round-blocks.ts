@@ -4,7 +4,10 @@ import { maxLanes, round4, sumLanes } from './simd'
 export const RAISE: f32 = 1.2676506002282294e30
 export const LEFT: f32 = 4096
 
-/** x * gain (or x, where gain is 0) as 16-bit integers with a unit for each 32 numbers, and the sums of what they stand for; units and sums are raised. */
+/**
+ * x * gain (or x, where gain is 0) as 16-bit integers with a unit for each 32 numbers, and the sums of what they stand for; units and sums
+ * are raised.
+ */
 export function roundBlocks(x: usize, gain: usize, inputs: i32, into: usize, units: usize, sums: usize): void {
   for (const end = x + (<usize>inputs << 2); x < end; x += 128, into += 64, units += 4, sums += 4) {
     let most = f32x4.splat(0)
