@@ -1,6 +1,6 @@
 import type { Ask, Side } from './engine/engine.ts'
 import { ServerEngine } from './engine/server-engine.ts'
-import { loadModel, worker } from './model.ts'
+import { localModel } from './model.ts'
 import { text as policy } from './policy/state.ts'
 import { activity, begin, failure, sides, status, take } from './run.ts'
 import { SERVER } from './server.ts'
@@ -20,8 +20,9 @@ export async function ask(): Promise<void> {
   await work('Answering', async (signal) => {
     begin(shown)
     if (mode.value === 'server') return server.ask(asked, take, signal)
-    await loadModel()
-    return worker.ask(asked, take, signal)
+    const model = localModel()
+    await model.load()
+    return model.engine.ask(asked, take, signal)
   })
 }
 
@@ -29,8 +30,9 @@ export async function ask(): Promise<void> {
 export async function save(coded: boolean): Promise<void> {
   const asked = current()
   await work('Saving the cache', async (signal) => {
-    await loadModel()
-    const bytes = await worker.save(asked, coded, () => {}, signal)
+    const model = localModel()
+    await model.load()
+    const bytes = await model.engine.save(asked, coded, () => {}, signal)
     download(new Blob([bytes]), 'document.kv')
   })
 }
@@ -38,9 +40,10 @@ export async function save(coded: boolean): Promise<void> {
 /** Opens a cache file: questions are about its document from now on. */
 export async function open(file: File): Promise<void> {
   await work('Opening the cache', async () => {
-    await loadModel()
-    openedFile.value = await worker.open(file)
-    mode.value = 'browser'
+    if (mode.value === 'server') mode.value = 'browser'
+    const model = localModel()
+    await model.load()
+    openedFile.value = await model.engine.open(file)
     begin(['small'])
   })
 }

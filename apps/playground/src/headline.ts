@@ -1,5 +1,5 @@
 import { bytes, compared } from './view/format.ts'
-import { modelState } from './model.ts'
+import { localModel } from './model.ts'
 import { activity, answers, failure, firstDifference, sides, status } from './run.ts'
 import { mode } from './setting.ts'
 
@@ -20,9 +20,9 @@ export function headline(): string {
 }
 
 function working(): string {
-  const model = modelState.value
-  if (mode.value === 'browser' && model.stage === 'fetch') return `Fetching the model: ${bytes(model.done)} of ${bytes(model.total)}`
-  if (mode.value === 'browser' && model.stage === 'start') return 'Starting the model'
+  const model = localModel().state.value
+  if (mode.value !== 'server' && model.stage === 'fetch') return `Fetching the model: ${bytes(model.done)} of ${bytes(model.total)}`
+  if (mode.value !== 'server' && model.stage === 'start') return 'Starting the model'
   const { full, small } = { full: answers.full.value, small: answers.small.value }
   if (activity.value !== 'Answering') return `${activity.value} …`
   if (sides.value.includes('full') && full.read < 1) return 'Reading with the full cache …'

@@ -1,17 +1,31 @@
 import './without-eval.ts'
+import { effect, untracked } from '@preact/signals'
 import { render } from 'preact'
 import './styles/page.css'
 import './styles/controls.css'
 import './styles/results.css'
-import { loadModel } from './model.ts'
+import { localModel } from './model.ts'
 import { findServer } from './server.ts'
-import { readLink } from './setting.ts'
+import { mode, readLink, type Mode } from './setting.ts'
 import { App } from './view/app.tsx'
+import { checkWebgpu } from './webgpu.ts'
 
 readLink(location.hash)
 addEventListener('hashchange', () => readLink(location.hash))
 render(<App />, document.getElementById('page')!)
 void findServer()
-// The page says why, if it fails.
-void loadModel().catch(() => {})
+effect(() => {
+  const chosen = mode.value
+  untracked(() => void start(chosen))
+})
 if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.serviceWorker.register('./service-worker.js')
+
+/** Starts the model that a choice needs. */
+async function start(chosen: Mode): Promise<void> {
+  if (chosen === 'webgpu') await checkWebgpu()
+  if (mode.value !== chosen) return
+  // The page says why, if it fails.
+  await localModel()
+    .load()
+    .catch(() => {})
+}

@@ -13,7 +13,7 @@ export const SERVER = new URL('.', document.baseURI).href
 export async function findServer(): Promise<void> {
   const none = (why: string): void => {
     serverState.value = { there: false, why }
-    mode.value = 'browser'
+    if (mode.value === 'server') mode.value = 'browser'
   }
   try {
     const { headers } = await fetch(SERVER, { method: 'HEAD' })

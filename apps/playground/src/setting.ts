@@ -3,7 +3,8 @@ import { builtIn, documents, OWN } from './document/documents.ts'
 import type { OpenedFile, Source } from './engine/engine.ts'
 import { filePolicy, text as policy } from './policy/state.ts'
 
-export type Mode = 'browser' | 'server'
+/** Where answers are made: in this browser, its products on the GPU or not, or on the server. */
+export type Mode = 'browser' | 'webgpu' | 'server'
 
 /** What the user chose. The policy has a file of its own. */
 export const documentId = signal(documents[0].id)
@@ -28,7 +29,7 @@ export function link(): string {
   const setting = new URLSearchParams({ policy: policy.value, question: question.value })
   if (documentId.value !== OWN && !openedFile.value) setting.set('document', documentId.value)
   if (aware.value) setting.set('aware', '1')
-  if (mode.value === 'server') setting.set('on', 'server')
+  if (mode.value !== 'browser') setting.set('on', mode.value)
   return new URL(`#${setting}`, location.href).href
 }
 
@@ -43,7 +44,8 @@ export function readLink(hash: string): void {
   question.value = setting.get('question') ?? question.value
   policy.value = setting.get('policy') ?? policy.value
   aware.value = setting.has('aware')
-  mode.value = setting.get('on') === 'server' ? 'server' : 'browser'
+  const on = setting.get('on')
+  mode.value = on === 'server' || on === 'webgpu' ? on : 'browser'
 }
 
 /** Another document, with a question that goes with it. */

@@ -22,7 +22,7 @@ export interface PackedWeights {
 export type WeightsShape = Omit<PackedWeights, 'address' | 'gain'>
 
 /** Bits of a code. */
-export const WEIGHT_BITS = { f16: 16, bf16: 16, q8: 8, q4: 4 } as const
+const WEIGHT_BITS = { f16: 16, bf16: 16, q8: 8, q4: 4 } as const
 
 /** True if such a matrix can be held: outputs in eights, inputs in blocks of 32. */
 export function packable(inputs: number, outputs: number): boolean {

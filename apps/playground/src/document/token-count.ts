@@ -1,5 +1,5 @@
 import { effect, signal } from '@preact/signals'
-import { worker } from '../model.ts'
+import { localModel } from '../model.ts'
 import { mode, source } from '../setting.ts'
 import { count } from '../view/format.ts'
 
@@ -19,7 +19,7 @@ effect(() => {
 
 async function show(text: string, about: string): Promise<void> {
   try {
-    const tokens = await worker.count(text)
+    const tokens = await localModel().engine.count(text)
     const now = source()
     if (now.kind === 'text' && now.text === text) tokenCount.value = `${about}${count(tokens)} tokens`
   } catch {

@@ -7,13 +7,18 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
+/** What computes the model's products. The cache's kernels are WebAssembly under both. */
+export type Backend = 'wasm' | 'webgpu'
+
 /** The model in a worker of this page. */
 export class WorkerEngine implements Engine {
-  private readonly worker = new Worker(document.documentElement.dataset['worker']!, { type: 'module' })
+  private readonly worker: Worker
   private readonly waiting = new Map<number, Waiting>()
   private calls = 0
 
-  constructor() {
+  constructor(backend: Backend) {
+    // The worker reads its backend from its name.
+    this.worker = new Worker(document.documentElement.dataset['worker']!, { type: 'module', name: backend })
     this.worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.take(data))
     this.worker.addEventListener('error', ({ message }) => this.fail(message))
   }

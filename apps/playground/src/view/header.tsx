@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { serverState } from '../server.ts'
+import { knowsWebgpu } from '../webgpu.ts'
 import { status } from '../run.ts'
 import { documentId, link, mode, openedFile, type Mode } from '../setting.ts'
 import { OWN } from '../document/documents.ts'
@@ -26,16 +27,17 @@ export function Header(): JSX.Element {
 
 function ModeChoice(): JSX.Element {
   const server = serverState.value
-  const hint = server.there ? `The model is ${server.model}.` : server.why
+  const hint = server.there ? `The server’s model is ${server.model}.` : server.why
   return (
     <label class="mode" title={hint}>
       Run in{' '}
       <select
         value={mode.value}
-        disabled={!server.there || openedFile.value !== undefined || status.value === 'working'}
+        disabled={!(server.there || knowsWebgpu) || openedFile.value !== undefined || status.value === 'working'}
         onChange={({ currentTarget }) => (mode.value = currentTarget.value as Mode)}
       >
         <option value="browser">this browser</option>
+        {knowsWebgpu && <option value="webgpu">this browser, WebGPU</option>}
         <option value="server" disabled={!server.there}>
           the server
         </option>

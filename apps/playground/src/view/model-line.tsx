@@ -1,11 +1,12 @@
 import type { JSX } from 'preact'
-import { loadModel, modelState } from '../model.ts'
+import { localModel } from '../model.ts'
 import { mode } from '../setting.ts'
 import { bytes } from './format.ts'
 
 /** How far this page's model is. */
 export function ModelLine(): JSX.Element {
-  const state = modelState.value
+  const model = localModel()
+  const state = model.state.value
   if (mode.value === 'server') return <p class="model">The server’s model answers.</p>
   switch (state.stage) {
     case 'fetch':
@@ -25,13 +26,17 @@ export function ModelLine(): JSX.Element {
       return (
         <p class="model">
           {state.why}{' '}
-          <button type="button" class="plain" onClick={() => void loadModel().catch(() => {})}>
+          <button type="button" class="plain" onClick={() => void model.load().catch(() => {})}>
             Try again
           </button>
         </p>
       )
     case 'ready':
-      return <p class="model">The reference model is ready: 15 million parameters, in this browser.</p>
+      return (
+        <p class="model">
+          The reference model is ready: 15 million parameters, in this browser{mode.value === 'webgpu' && ', with WebGPU'}.
+        </p>
+      )
     default:
       return <p class="model">Looking for the model.</p>
   }

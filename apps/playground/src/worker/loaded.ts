@@ -22,7 +22,7 @@ export async function openTokenizer(): Promise<Tokenizer> {
   return (await loadTokenizer(bytesFiles('model', Object.fromEntries(files))))!
 }
 
-/** The reference model on tfjs's wasm backend. Throws DownloadError, ModelFormatError, UnsupportedModelError. */
+/** The reference model on the backend that the worker is named after. Throws DownloadError, ModelFormatError, UnsupportedModelError. */
 export async function openModel(onProgress: (event: LoadEvent) => void): Promise<Loaded> {
   const [files] = await Promise.all([fetchModel((done, total) => onProgress({ stage: 'fetch', done, total })), startBackend()])
   const { model, tokenizer } = await loadModelFiles(bytesFiles('model', files), {
@@ -33,6 +33,7 @@ export async function openModel(onProgress: (event: LoadEvent) => void): Promise
 
 async function startBackend(): Promise<void> {
   enableProdMode()
+  if (self.name === 'webgpu') return startWebgpu()
   // The threaded variant starts workers from the text of functions, which a minified script does not survive.
   env().set('WASM_HAS_MULTITHREAD_SUPPORT', false)
   setWasmPaths({
@@ -42,4 +43,10 @@ async function startBackend(): Promise<void> {
   })
   if (!(await setBackend('wasm')))
     throw new UnsupportedModelError('WebAssembly does not start in this browser: try a newer one, or ask a server.')
+}
+
+/** The cache's kernels then work in a memory of their own, and what the model gives them is copied. */
+async function startWebgpu(): Promise<void> {
+  await import('@tensorflow/tfjs-backend-webgpu')
+  if (!(await setBackend('webgpu'))) throw new UnsupportedModelError('WebGPU does not start in this browser: run in it without.')
 }
