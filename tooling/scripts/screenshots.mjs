@@ -19,7 +19,7 @@ async function page() {
   const [line] = await once(createInterface(server.stderr), 'line')
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
   try {
-    const tab = await browser.newPage({ viewport: { width: 1280, height: 1360 } })
+    const tab = await browser.newPage({ viewport: { width: 1440, height: 1300 } })
     await tab.goto(/http:\S+/.exec(line)[0])
     await tab.getByRole('button', { name: 'Ask both' }).click({ timeout: 60_000 })
     await tab.getByLabel('step', { exact: true }).waitFor({ timeout: 120_000 })
@@ -38,7 +38,7 @@ async function page() {
 /** What snapkv keeps of a document, when it saw the question. */
 async function still() {
   const { heldOutDocuments } = await import('@kvfold/eval/node')
-  const [text] = await heldOutDocuments()
+  const text = (await heldOutDocuments()).join('\n')
   const middle = text.indexOf('. ', 5000) + 2
   const folder = mkdtempSync(join(tmpdir(), 'kvfold-still-'))
   writeFileSync(

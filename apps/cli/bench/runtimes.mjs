@@ -1,6 +1,6 @@
 // How fast SmolLM2-135M (Q4_1) reads and writes here and in other runtimes, one thread each: `node apps/cli/bench/runtimes.mjs [--json FILE]`, after
 // a build and `node tooling/scripts/llama-parity.mjs`, which fetches the model and llama.cpp. wllama and onnxruntime-web are fetched here, and ONNX files
-// made from the model with python3. Each runtime is a process of its own; they take turns, and the best of three counts.
+// made from the model with python3. Each runtime is a process of its own; they take turns, and the best round counts.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
