@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findChromium } from '../../../tooling/chromium.ts'
 import * as here from './browser-caches.ts'
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-const executablePath = PLACES.find((place) => existsSync(place))
-if (!executablePath) console.log(`SKIPPED a cache in a browser: there is none of ${PLACES.join(', ')}`)
+const executablePath = findChromium('a cache in a browser')
 
 /** The packages as a page has them: one script, bundled from their sources. */
 async function script(): Promise<string> {

@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs'
 import { reportHtml, type Report } from '@kvfold/picture'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { findChromium } from '../../../tooling/chromium.ts'
 import { historyOf } from './history-of.ts'
 import { newest } from './toy-methods.ts'
 
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-const executablePath = PLACES.find((place) => existsSync(place))
-if (!executablePath) console.log(`SKIPPED a report in a browser: there is none of ${PLACES.join(', ')}`)
+const executablePath = findChromium('a report in a browser')
 
 const PROMPT = 'A text of <b>tags</b> & "quotes", </script> and all. '.repeat(4)
 
