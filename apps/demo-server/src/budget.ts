@@ -19,6 +19,8 @@ export interface Reservation {
 export class Budget {
   readonly bytes: number
   private readonly heap: Heap
+  /** What lay in the heap before there was any cache: the model's weights. */
+  private readonly before: number
   private readonly running = new Set<Reservation>()
   /** Caches at rest, and what each holds outside the heap. */
   private readonly resting = new Map<KvCache, number>()
@@ -26,10 +28,11 @@ export class Budget {
   /** Of the requests lately. */
   private meanSeconds = 1
 
-  /** `heap`: where pages lie. It must be empty, or what it holds counts. */
+  /** `heap`: where pages lie. What it holds now does not count. */
   constructor(bytes: number, heap: Heap) {
     this.bytes = bytes
     this.heap = heap
+    this.before = heap.live
   }
 
   /** Bytes that all caches hold now: shared pages count once. */
@@ -37,7 +40,7 @@ export class Budget {
     let columns = 0
     for (const { cache } of this.running) columns += cache?.ledger().columns ?? 0
     for (const bytes of this.resting.values()) columns += bytes
-    return this.heap.live + columns
+    return this.heap.live - this.before + columns
   }
 
   /** Bytes that requests at work may still add. */

@@ -1,25 +1,11 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Loaded, OpenServer } from '../src/index.ts'
-import { asked, chat, document, events, held, load, open, post, QUESTION, type Answer } from './server.ts'
+import { describe, expect, it } from 'vitest'
+import { asked, chat, document, events, open, post, QUESTION, withServer, type Answer } from './server.ts'
 
-let loaded: Loaded, server: OpenServer
-let before: ReturnType<typeof held>
-beforeAll(async () => {
-  loaded = await load()
-})
-afterAll(() => loaded.model.dispose())
-beforeEach(async () => {
-  before = held(loaded)
-  server = await open(loaded)
-})
-afterEach(async () => {
-  await server.close(0)
-  expect(held(loaded)).toEqual(before)
-})
+const at = withServer()
 
 describe('chat', () => {
   it('answers, and says what it took', async () => {
-    const { choices, usage, kv } = await chat(server, { messages: asked(document(20)), max_tokens: 30 })
+    const { choices, usage, kv } = await chat(at.server, { messages: asked(document(20)), max_tokens: 30 })
     expect(choices).toEqual([
       {
         index: 0,
@@ -37,7 +23,7 @@ describe('chat', () => {
 
   it('answers the same under a policy, with less', async () => {
     const policy = 'snapkv(budget=25%, window=16, kernel=7) + kivi(bits=4, residual=32)'
-    const { choices, kv } = await chat(server, { messages: asked(document(20)), max_tokens: 30, kv_policy: policy })
+    const { choices, kv } = await chat(at.server, { messages: asked(document(20)), max_tokens: 30, kv_policy: policy })
     expect(choices[0].message.content).toContain('4821375')
     expect(kv.policy).toBe(policy)
     expect(kv.bytes).toBeLessThan(kv.fullF32Bytes / 6)
@@ -51,21 +37,21 @@ describe('chat', () => {
     'keydiff(budget=80%) + trigger(chunk=100) + int8',
     'tova(budget=80%) + d2o',
   ])('answers under %s, which asks much of a cache', async (kv_policy) => {
-    const { status, choices, kv } = await chat(server, { messages: asked(document(12)), max_tokens: 20, kv_policy })
+    const { status, choices, kv } = await chat(at.server, { messages: asked(document(12)), max_tokens: 20, kv_policy })
     expect(status).toBe(200)
     expect(choices[0].message.content).toMatch(/\w/)
     expect(kv.policy).toBe(kv_policy)
   })
 
   it('finds the question after the last empty line of a message, and the document before it', async () => {
-    const apart = await chat(server, { messages: asked(document(6)), max_tokens: 30 })
-    const together = await chat(server, { messages: [{ role: 'user', content: `${document(6)}\n\n${QUESTION}` }], max_tokens: 30 })
+    const apart = await chat(at.server, { messages: asked(document(6)), max_tokens: 30 })
+    const together = await chat(at.server, { messages: [{ role: 'user', content: `${document(6)}\n\n${QUESTION}` }], max_tokens: 30 })
     expect(together.choices).toEqual(apart.choices)
     expect(together.usage.prompt_tokens).toBe(apart.usage.prompt_tokens)
   })
 
   it('reads messages in parts, and answers after answers', async () => {
-    const { choices } = await chat(server, {
+    const { choices } = await chat(at.server, {
       messages: [
         { role: 'developer', content: [{ type: 'text', text: document(4) }] },
         { role: 'user', content: 'What is the magic number of loud harbor?' },
@@ -79,8 +65,8 @@ describe('chat', () => {
 
   it('streams the same, and ends with what it took', async () => {
     const body = { messages: asked(document(6)), max_tokens: 30 }
-    const whole = await chat(server, body)
-    const response = await post(server, '/v1/chat/completions', { ...body, stream: true })
+    const whole = await chat(at.server, body)
+    const response = await post(at.server, '/v1/chat/completions', { ...body, stream: true })
     expect(response.headers.get('content-type')).toContain('text/event-stream')
     const all = await events(response)
     expect(all[0].choices[0].delta).toEqual({ role: 'assistant', content: '' })
@@ -96,20 +82,20 @@ describe('chat', () => {
 
   it('sends usage in an event of its own if asked', async () => {
     const body = { messages: asked(document(3)), max_tokens: 3, stream: true, stream_options: { include_usage: true } }
-    const all = await events(await post(server, '/v1/chat/completions', body))
+    const all = await events(await post(at.server, '/v1/chat/completions', body))
     expect(all.at(-2)).toMatchObject({ choices: [{ finish_reason: 'length' }], usage: null })
     expect(all.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 3 }, kv: { policy: 'full' } })
   })
 })
 
 describe('completions', () => {
-  const complete = async (body: object): Promise<Answer> => (await post(server, '/v1/completions', body)).json() as Promise<Answer>
+  const complete = async (body: object): Promise<Answer> => (await post(at.server, '/v1/completions', body)).json() as Promise<Answer>
 
   it('continue a text, or tokens', async () => {
     const prompt = `${document(4)}\n\nQuestion: ${QUESTION}\nAnswer:`
     const text = await complete({ prompt, max_tokens: 30 })
     expect(text.choices[0].text).toContain(' The magic number of quiet harbor is #4821375.')
-    const ids = [0, ...loaded.tokenizer.encode(prompt, { special: false })]
+    const ids = [0, ...at.loaded.tokenizer.encode(prompt, { special: false })]
     const tokens = await complete({ prompt: ids, max_tokens: 30 })
     expect(tokens.choices).toEqual(text.choices)
     expect(tokens.usage.prompt_tokens).toBe(ids.length)
@@ -119,7 +105,7 @@ describe('completions', () => {
     const body = { prompt: `${document(4)}\n\nQuestion: ${QUESTION}\nAnswer:`, max_tokens: 30, stop: ['8213', 'xyz'] }
     const { choices } = await complete(body)
     expect(choices[0]).toMatchObject({ text: ' The magic number of quiet harbor is #4', finish_reason: 'stop' })
-    const all = await events(await post(server, '/v1/completions', { ...body, stream: true }))
+    const all = await events(await post(at.server, '/v1/completions', { ...body, stream: true }))
     expect(all.map(({ choices }) => choices[0].text).join('')).toBe(choices[0].text)
   })
 
@@ -137,8 +123,8 @@ describe('completions', () => {
   })
 
   it('end where the context does', async () => {
-    await server.close(0)
-    server = await open(loaded, { maxContext: 40 })
+    await at.server.close(0)
+    at.server = await open(at.loaded, { maxContext: 40 })
     const { usage, choices } = await complete({ prompt: 'The ship went on', max_tokens: 100, stop: ['\u0000'] })
     expect(usage.prompt_tokens + usage.completion_tokens).toBeLessThanOrEqual(40)
     expect(choices[0].finish_reason).toBe(usage.prompt_tokens + usage.completion_tokens === 40 ? 'length' : 'stop')
@@ -151,8 +137,8 @@ describe('completions', () => {
       (await complete({ prompt, max_tokens: 16, kv_policy: policies[i % 3] })).choices
     const alone: unknown[] = []
     for (const [i, prompt] of prompts.entries()) alone.push(await ask(prompt, i))
-    await server.close(0)
-    server = await open(loaded)
+    await at.server.close(0)
+    at.server = await open(at.loaded)
     expect(await Promise.all(prompts.map(ask))).toEqual(alone)
   })
 })

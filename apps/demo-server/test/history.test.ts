@@ -1,21 +1,8 @@
 import { CacheHistory } from '@kvfold/kv-core/history'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
-import type { Loaded, OpenServer } from '../src/index.ts'
-import { chat, document, events, held, load, open, post, QUESTION, type Answer } from './server.ts'
+import { expect, it } from 'vitest'
+import { chat, document, events, post, QUESTION, withServer, type Answer } from './server.ts'
 
-let loaded: Loaded, server: OpenServer, before: ReturnType<typeof held>
-beforeAll(async () => {
-  loaded = await load()
-})
-afterAll(() => loaded.model.dispose())
-beforeEach(async () => {
-  before = held(loaded)
-  server = await open(loaded)
-})
-afterEach(async () => {
-  await server.close(0)
-  expect(held(loaded)).toEqual(before)
-})
+const at = withServer()
 
 const policy = 'keydiff(budget=50%) + kivi(bits=4, residual=32)'
 const system = { role: 'system', content: document(12) }
@@ -34,9 +21,9 @@ function historyOf({ kv }: Answer): CacheHistory {
 
 it('is there for a request that asks for it', async () => {
   const body = { messages: [system, user], max_tokens: 30, kv_policy: policy }
-  const plain = await chat(server, body)
+  const plain = await chat(at.server, body)
   expect(plain.kv).not.toHaveProperty('history')
-  const answer = await chat(server, { ...body, kv_history: true })
+  const answer = await chat(at.server, { ...body, kv_history: true })
   const { history: _, pieces, ...kv } = answer.kv
   expect(kv).toEqual({ ...plain.kv, peakBytes: kv.peakBytes })
   // Read as a whole, and then every token that was made.
@@ -46,18 +33,18 @@ it('is there for a request that asks for it', async () => {
   expect(pieces!.join('')).toContain(QUESTION)
   // Nobody goes on from a cache that is recorded, nor does a history begin in the middle.
   expect(answer.usage.prompt_tokens_details.cached_tokens).toBe(0)
-  expect((await chat(server, { ...body, kv_history: true })).usage.prompt_tokens_details.cached_tokens).toBe(0)
+  expect((await chat(at.server, { ...body, kv_history: true })).usage.prompt_tokens_details.cached_tokens).toBe(0)
 })
 
 it('leaves nothing to go on from', async () => {
   const body = { messages: [system, user], max_tokens: 2, kv_policy: policy }
-  await chat(server, { ...body, kv_history: true })
-  expect((await chat(server, body)).usage.prompt_tokens_details.cached_tokens).toBe(0)
-  expect((await chat(server, body)).usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(0)
+  await chat(at.server, { ...body, kv_history: true })
+  expect((await chat(at.server, body)).usage.prompt_tokens_details.cached_tokens).toBe(0)
+  expect((await chat(at.server, body)).usage.prompt_tokens_details.cached_tokens).toBeGreaterThan(0)
 })
 
 it('comes with a stream, whose events tell what is held', async () => {
-  const response = await post(server, '/v1/chat/completions', {
+  const response = await post(at.server, '/v1/chat/completions', {
     messages: [system, user],
     max_tokens: 30,
     kv_policy: policy,
@@ -77,12 +64,12 @@ it('comes with a stream, whose events tell what is held', async () => {
 })
 
 it('goes on through the turns of a session, asked for or not', async () => {
-  const told = await chat(server, { session: 'a', messages: [system], max_tokens: 0, kv_policy: policy, kv_history: true })
+  const told = await chat(at.server, { session: 'a', messages: [system], max_tokens: 0, kv_policy: policy, kv_history: true })
   const document = historyOf(told)
   expect(document.frames).toHaveLength(1)
-  const asked = await chat(server, { session: 'a', messages: [user], max_tokens: 30 })
+  const asked = await chat(at.server, { session: 'a', messages: [user], max_tokens: 30 })
   expect(asked.kv).not.toHaveProperty('history')
-  const again = await chat(server, { session: 'a', messages: [user], max_tokens: 30, kv_history: true })
+  const again = await chat(at.server, { session: 'a', messages: [user], max_tokens: 30, kv_history: true })
   expect(again.choices[0].message.content).toContain('4821375')
   const history = historyOf(again)
   expect(history.states(0)).toEqual(document.states(0))
@@ -91,17 +78,17 @@ it('goes on through the turns of a session, asked for or not', async () => {
 })
 
 it('is null where it was not begun, or the cache was on the disk', async () => {
-  await chat(server, { session: 'plain', messages: [system], max_tokens: 0, kv_policy: policy })
-  const plain = await chat(server, { session: 'plain', messages: [user], max_tokens: 30, kv_history: true })
+  await chat(at.server, { session: 'plain', messages: [system], max_tokens: 0, kv_policy: policy })
+  const plain = await chat(at.server, { session: 'plain', messages: [user], max_tokens: 30, kv_history: true })
   expect([plain.kv.history, plain.kv.pieces]).toEqual([null, null])
-  await chat(server, { session: 'moved', messages: [system], max_tokens: 0, kv_policy: policy, kv_history: true })
-  while (await server.engine.shared.sessions.moveOldest());
-  const moved = await chat(server, { session: 'moved', messages: [user], max_tokens: 30, kv_history: true })
+  await chat(at.server, { session: 'moved', messages: [system], max_tokens: 0, kv_policy: policy, kv_history: true })
+  while (await at.server.engine.shared.sessions.moveOldest());
+  const moved = await chat(at.server, { session: 'moved', messages: [user], max_tokens: 30, kv_history: true })
   expect(moved.choices[0].message.content).toContain('4821375')
   expect(moved.kv.history).toBeNull()
 })
 
 it('is a yes or a no', async () => {
-  const { status, error } = await chat(server, { messages: [user], kv_history: 'yes' })
+  const { status, error } = await chat(at.server, { messages: [user], kv_history: 'yes' })
   expect([status, error.param]).toEqual([400, 'kv_history'])
 })

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Loaded, OpenServer } from '../src/index.ts'
+import { describe, expect, it } from 'vitest'
 import { PrefixTree } from '../src/prefix-tree.ts'
-import { asked, chat, document, held, load, open, QUESTION, type Answer } from './server.ts'
+import { asked, chat, document, open, QUESTION, withServer, type Answer } from './server.ts'
 
 describe('the tree', () => {
   const tokens = fc.array(fc.integer({ min: 0, max: 2 }), { maxLength: 8 })
@@ -32,30 +31,18 @@ describe('the tree', () => {
 })
 
 describe('prompts that begin alike', () => {
-  let loaded: Loaded, server: OpenServer, before: ReturnType<typeof held>
-  beforeAll(async () => {
-    loaded = await load()
-  })
-  afterAll(() => loaded.model.dispose())
-  beforeEach(async () => {
-    before = held(loaded)
-    server = await open(loaded)
-  })
-  afterEach(async () => {
-    await server.close(0)
-    expect(held(loaded)).toEqual(before)
-  })
+  const at = withServer()
 
   const text = document(40)
   const ask = async (question: string, kv_policy?: string, content: string = text): Promise<Answer> =>
-    chat(server, { messages: asked(content, question), max_tokens: 20, kv_policy })
+    chat(at.server, { messages: asked(content, question), max_tokens: 20, kv_policy })
   const cached = ({ usage }: Answer): number => usage.prompt_tokens_details.cached_tokens
   const fresh = async (...args: Parameters<typeof ask>): Promise<Answer> => {
-    const own = server
-    server = await open(loaded)
+    const own = at.server
+    at.server = await open(at.loaded)
     const answer = await ask(...args)
-    await server.close(0)
-    server = own
+    await at.server.close(0)
+    at.server = own
     return answer
   }
 
@@ -87,7 +74,7 @@ describe('prompts that begin alike', () => {
       { role: 'assistant', content: first.choices[0].message.content },
       { role: 'user', content: 'What is the magic number of quiet harbor?' },
     ]
-    expect(cached(await chat(server, { messages, max_tokens: 20 }))).toBe(first.usage.prompt_tokens)
+    expect(cached(await chat(at.server, { messages, max_tokens: 20 }))).toBe(first.usage.prompt_tokens)
   })
 
   const policy = 'snapkv(budget=128, window=16, kernel=7) + kivi(bits=4, residual=32)'
@@ -104,11 +91,11 @@ describe('prompts that begin alike', () => {
     expect(again.choices).toEqual(first.choices)
     expect(again.kv.rows).toBe(first.kv.rows)
     const messages = [...asked(text, 'What day is it?'), { role: 'assistant', content: 'Day 40.' }, { role: 'user', content: 'Why?' }]
-    expect(cached(await chat(server, { messages, max_tokens: 3, kv_policy: policy }))).toBe(first.usage.prompt_tokens)
+    expect(cached(await chat(at.server, { messages, max_tokens: 3, kv_policy: policy }))).toBe(first.usage.prompt_tokens)
   })
 
   it('count shared pages once', async () => {
-    const { budget } = server.engine.shared
+    const { budget } = at.server.engine.shared
     const { kv } = await ask('What day is it?')
     const one = budget.held
     expect(one).toBeGreaterThan(kv.bytes * 0.9)

@@ -10,6 +10,7 @@ import { modelUrl } from '@kvfold/reference-model'
 import * as sparsePrefill from '@kvfold/sparse-prefill'
 import { memory } from '@tensorflow/tfjs-core'
 import { pino } from 'pino'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { openServer, type Loaded, type OpenServer, type ServerOptions } from '../src/index.ts'
 
 export const registry = new Registry({
@@ -33,6 +34,25 @@ export const MB = 1e6
 /** A server without a socket, with room for everything unless said otherwise. */
 export async function open(loaded: Loaded, more: Partial<ServerOptions> = {}): Promise<OpenServer> {
   return openServer({ ...loaded, registry, log, budget: 500 * MB, disk: 500 * MB, maxTokens: 256, ...more })
+}
+
+/** A model for the tests around it, and a server for each, which leaves nothing behind; a test may put another in its place. */
+export function withServer(): { loaded: Loaded; server: OpenServer } {
+  const at = {} as { loaded: Loaded; server: OpenServer }
+  let before: ReturnType<typeof held>
+  beforeAll(async () => {
+    at.loaded = await load()
+  })
+  afterAll(() => at.loaded.model.dispose())
+  beforeEach(async () => {
+    before = held(at.loaded)
+    at.server = await open(at.loaded)
+  })
+  afterEach(async () => {
+    await at.server.close(0)
+    expect(held(at.loaded)).toEqual(before)
+  })
+  return at
 }
 
 /** What caches and their work hold: bytes of the heap, and tensors. */
