@@ -18,7 +18,8 @@ effect(() => {
   const chosen = mode.value
   untracked(() => void start(chosen))
 })
-if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.serviceWorker.register('./service-worker.js')
+// Without one, where the browser denies it, the page needs the network the next time.
+if (import.meta.env.PROD && 'serviceWorker' in navigator) navigator.serviceWorker.register('./service-worker.js').catch(() => {})
 
 /** Starts the model that a choice needs. */
 async function start(chosen: Mode): Promise<void> {

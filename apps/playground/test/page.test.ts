@@ -60,6 +60,20 @@ describe.skipIf(!executablePath)('the page, from a static host', () => {
     expect(Number(await step.inputValue())).toBe(Number(last) - 1)
   })
 
+  it('works where the browser keeps nothing for it', async () => {
+    const { page } = playground
+    await page.addInitScript(() => {
+      const deny = (): never => {
+        throw new DOMException('denied', 'SecurityError')
+      }
+      Object.defineProperty(window, 'localStorage', { get: deny })
+    })
+    await page.reload()
+    await playground.ready()
+    await page.getByRole('button', { name: 'Dark' }).click()
+    expect(await page.locator('html').getAttribute('data-theme')).toBe('dark')
+  })
+
   it('asks again without reading the document again', async () => {
     const { page } = playground
     await playground.fill(DOCUMENT, QUESTION, SNAPKV)

@@ -1,9 +1,10 @@
 import { computed, signal } from '@preact/signals'
 
 const KEY = 'kvfold-theme'
+const store = openStore()
 const system = matchMedia('(prefers-color-scheme: dark)')
 const isSystemDark = signal(system.matches)
-const chosen = signal(localStorage.getItem(KEY))
+const chosen = signal(store?.getItem(KEY) ?? undefined)
 
 system.addEventListener('change', ({ matches }) => (isSystemDark.value = matches))
 
@@ -17,5 +18,14 @@ export const theme = computed(() => {
 
 export function toggleTheme(): void {
   chosen.value = theme.value === 'dark' ? 'light' : 'dark'
-  localStorage.setItem(KEY, chosen.value)
+  store?.setItem(KEY, chosen.value)
+}
+
+/** Undefined where the browser keeps nothing for this page. */
+function openStore(): Storage | undefined {
+  try {
+    return localStorage
+  } catch {
+    return undefined
+  }
 }

@@ -9,8 +9,7 @@ type Progress = (done: number, total: number) => void
 /** One of the model's files, from what the browser kept or else from where the page came from. Throws DownloadError. */
 export async function fetchModelFile(name: string, onBytes: (count: number) => void = () => {}): Promise<Uint8Array> {
   const { size, url } = locate(name)
-  // Only pages that came over https, or from this machine, have a cache.
-  const kept = typeof caches === 'undefined' ? undefined : await caches.open(KEPT)
+  const kept = await openKept()
   const found = await kept?.match(url)
   const response = found ?? (await fetch(url).catch((cause: unknown) => fail(url, 'cannot be reached', cause)))
   if (!response.ok) fail(url, `answered ${response.status}`)
@@ -34,6 +33,11 @@ export async function fetchModel(onProgress: Progress): Promise<Record<string, U
   return Object.fromEntries(files)
 }
 
+/** Only pages that came over https, or from this machine, have a cache, unless the browser denies it. */
+async function openKept(): Promise<Cache | undefined> {
+  return typeof caches === 'undefined' ? undefined : caches.open(KEPT).catch(() => undefined)
+}
+
 function locate(name: string): { size: number; url: string } {
   const { size, hash } = MODEL_FILES.find((file) => file.name === name)!
   const folder = new URL(import.meta.env.DEV ? '/model/' : '../model/', self.location.href)
@@ -42,8 +46,8 @@ function locate(name: string): { size: number; url: string } {
 
 /** Files of a model that this page had before. */
 async function forgetOthers(): Promise<void> {
-  if (typeof caches === 'undefined') return
-  const kept = await caches.open(KEPT)
+  const kept = await openKept()
+  if (!kept) return
   const wanted = new Set(MODEL_FILES.map(({ name }) => locate(name).url))
   const folder = new URL('.', [...wanted][0]).href
   for (const { url } of await kept.keys()) if (url.startsWith(folder) && !wanted.has(url)) await kept.delete(url)
