@@ -1,7 +1,6 @@
 import type { Prompt } from '@kvfold/eval'
 import type { Policy } from '@kvfold/kv-core'
 import type { CacheHistory } from '@kvfold/kv-core/history'
-import type { Tokenizer } from '@kvfold/models'
 import type { Report } from '@kvfold/picture'
 import type { Answer } from './answer.ts'
 import type { Loaded } from './load.ts'
@@ -31,13 +30,7 @@ export function pictureReport(
       ['answer', `${tokens.length} tokens at ${duration(decodeMsPerToken)} each`],
     ],
     history,
-    pieces: pieces(tokenizer, [...context, ...question, ...tokens]),
+    pieces: tokenizer.pieces([...context, ...question, ...tokens]),
     documentTokens: context.length,
   }
-}
-
-/** The text of each token; of a character that several tokens make, the last one has it. */
-function pieces(tokenizer: Tokenizer, tokens: readonly number[]): string[] {
-  const stream = tokenizer.stream()
-  return tokens.map((token) => stream.push(token))
 }

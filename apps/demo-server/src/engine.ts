@@ -132,15 +132,16 @@ export class Engine {
     const { model, kernels, prefixes, metrics, tokenizer } = this.shared
     const tokens = work.prompt(false)
     const maxTokens = this.room(work, tokens, 0)
+    // A history begins with the first token.
+    const find = (): ReturnType<Prefixes['find']> => (work.history ? undefined : prefixes.find(policy.text, tokens))
     for (;;) {
-      // A history begins with the first token.
-      const found = work.history ? undefined : prefixes.find(policy.text, tokens)
+      const found = find()
       const from = found?.length ?? 0
       const demand = { seen: from, held: found?.cache.ledger().bytes ?? 0, fresh: tokens.length - from, made: maxTokens }
       const reservation = await this.reserve(mostBytes(model, policy, demand))
       try {
         // Room was made of what it would go on from.
-        if (!work.history && prefixes.find(policy.text, tokens) !== found) {
+        if (find() !== found) {
           reservation.release()
           continue
         }

@@ -32,8 +32,7 @@ export class Recording {
 
   /** After the cache has read these tokens. */
   read(tokens: readonly number[]): void {
-    const stream = this.tokenizer.stream()
-    for (const token of tokens) this.pieces.push(stream.push(token))
+    this.pieces.push(...this.tokenizer.pieces(tokens))
     this.recorder.look()
   }
 

@@ -11,6 +11,7 @@ import * as sparsePrefill from '@kvfold/sparse-prefill'
 import { memory } from '@tensorflow/tfjs-core'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import type { KvReport } from '../src/job.ts'
 import { openServer, type Loaded, type OpenServer, type ServerOptions } from '../src/index.ts'
 
 export const registry = new Registry({
@@ -74,16 +75,7 @@ export const QUESTION = 'What is the magic number of quiet harbor?'
 export interface Answer {
   choices: { message: { content: string }; text: string; finish_reason: string }[]
   usage: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } }
-  kv: {
-    policy: string
-    bytes: number
-    peakBytes: number
-    fullF16Bytes: number
-    fullF32Bytes: number
-    rows: number
-    history?: object | null
-    pieces?: string[] | null
-  }
+  kv: KvReport
   error: { message: string; type: string; param: string | null; code: string }
 }
 

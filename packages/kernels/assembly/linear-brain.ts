@@ -1,17 +1,14 @@
 import { madd } from './simd'
 
-/** One row times weights that are upper halves of float32. With `gain` (or 0), x is multiplied by it first. */
-export function linearBrain(x: usize, gain: usize, inputs: i32, codes: usize, outputs: i32, into: usize, scratch: usize): void {
-  const bytes = <usize>inputs << 2
-  for (let at: usize = 0; at < bytes; at += 16) {
-    v128.store(scratch + at, gain ? f32x4.mul(v128.load(x + at), v128.load(gain + at)) : v128.load(x + at))
-  }
+/** One row times weights that are upper halves of float32. */
+export function linearBrain(x: usize, inputs: i32, codes: usize, outputs: i32, into: usize): void {
+  const stop = x + (<usize>inputs << 2)
   for (const end = into + (<usize>outputs << 2); into < end; into += 32) {
     let s = v128.load(into)
     let t = v128.load(into, 16)
     let u = f32x4.splat(0)
     let v = u
-    for (let at = scratch; at < scratch + bytes; at += 8, codes += 32) {
+    for (let at = x; at < stop; at += 8, codes += 32) {
       let one = v128.load32_splat(at)
       s = madd(s, brain(codes), one)
       t = madd(t, brain(codes + 8), one)

@@ -4,7 +4,7 @@ import { linearBytes } from './linear-bytes'
 import { linearHalves } from './linear-halves'
 import { linearNibbles } from './linear-nibbles'
 import { multiplyPanel } from './matmul'
-import { raise, roundBlocks } from './round-blocks'
+import { RAISE, roundBlocks, scaleRow } from './round-blocks'
 
 /** Rows that are multiplied one by one; for more, panels of weights are decoded. */
 const FEW: i32 = 4
@@ -26,13 +26,10 @@ export function linear(
     const units = scratch + (<usize>inputs << 1)
     const sums = units + (<usize>blocks << 2)
     for (let row = 0; row < rows; row++, x += rowBytes, into += intoBytes) {
-      if (kind == 17) {
-        linearBrain(x, gain, inputs, codes, outputs, into, scratch)
-        continue
-      }
-      if (kind == 16) {
-        raise(x, gain, inputs, scratch)
-        linearHalves(scratch, inputs, codes, outputs, into)
+      if (kind > 8) {
+        scaleRow(x, gain, inputs, kind == 16 ? RAISE : 1, scratch)
+        if (kind == 16) linearHalves(scratch, inputs, codes, outputs, into)
+        else linearBrain(scratch, inputs, codes, outputs, into)
         continue
       }
       roundBlocks(x, gain, inputs, scratch, units, sums)

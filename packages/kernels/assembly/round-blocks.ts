@@ -29,10 +29,10 @@ export function roundBlocks(x: usize, gain: usize, inputs: i32, into: usize, uni
   }
 }
 
-/** x * gain (or x, where gain is 0), raised. */
-export function raise(x: usize, gain: usize, inputs: i32, into: usize): void {
+/** x * gain (or x, where gain is 0) * factor. */
+export function scaleRow(x: usize, gain: usize, inputs: i32, factor: f32, into: usize): void {
   for (let at: usize = 0; at < <usize>inputs << 2; at += 16) {
-    v128.store(into + at, f32x4.mul(gained(x + at, gain ? gain + at : 0), f32x4.splat(RAISE)))
+    v128.store(into + at, f32x4.mul(gained(x + at, gain ? gain + at : 0), f32x4.splat(factor)))
   }
 }
 

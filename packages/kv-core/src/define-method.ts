@@ -43,7 +43,8 @@ function parse<Schema extends z.ZodObject>(spec: MethodSpec<Schema>, params: obj
   throw new PolicySyntaxError(`${spec.name}(${issue.path.join('.')}): ${issue.message}. See \`kvfold methods ${spec.name}\`.`)
 }
 
-function presetText(name: string, params: object): string {
+/** A preset as policy text, parameters that are undefined left out. */
+export function presetText(name: string, params: object): string {
   const given = Object.entries(params).filter(([, value]) => value !== undefined)
   return given.length === 0 ? name : `${name}(${given.map(([key, value]) => `${key}=${valueText(value)}`).join(', ')})`
 }

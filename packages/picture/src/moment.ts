@@ -43,6 +43,13 @@ export class Moment {
     return rows
   }
 
+  /** The states that some row is in, as a legend lists them, and how many rows each has. */
+  get present(): { state: number; rows: number }[] {
+    const { rows } = this
+    const states = [...this.history.storage.keys()].map((i) => i + 1)
+    return [...states, FOLDED, 0].map((state) => ({ state, rows: rows[state] })).filter((one) => one.rows > 0)
+  }
+
   /** A token's background: the mean colour of the rows that heads hold of it, the fainter the fewer hold it. */
   background(token: number, palette: Palette): string {
     const sum = [0, 0, 0]

@@ -1,8 +1,8 @@
 import { lineOf, mapHeight, mapPixels, type MapLayout } from './map-pixels.ts'
-import { FOLDED, Moment, stateColours } from './moment.ts'
-import { colourOf, css, light, mix, type Rgb } from './palette.ts'
+import { Moment, stateColours } from './moment.ts'
+import { css, light, mix, type Rgb } from './palette.ts'
 import type { Report } from './report.ts'
-import { count, frameWords, storageWords } from './words.ts'
+import { count, frameWords, stateWords } from './words.ts'
 
 /** What a still needs of a canvas' 2D context. */
 export interface Canvas2D {
@@ -71,9 +71,10 @@ export function drawStill(context: Canvas2D, report: Report, family: string = 's
   y += 14
   for (const text of lines(report)) write(text, MARGIN, (y += LINE_HEIGHT), 17)
   y += 38
-  drawLegend(context, report, moment, y, family)
+  const colours = stateColours(history.storage, light)
+  drawLegend(context, report, moment, colours, y, family)
   y += 22
-  const pixels = mapPixels(moment.states, stateColours(history.storage, light), layout)
+  const pixels = mapPixels(moment.states, colours, layout)
   const image = context.createImageData(layout.width, mapHeight(layout))
   image.data.set(pixels)
   context.putImageData(image as never, LEFT, y)
@@ -91,19 +92,12 @@ export function drawStill(context: Canvas2D, report: Report, family: string = 's
   context.fillText(count(layout.tokens - 1), width - MARGIN, y)
 }
 
-function drawLegend(context: Canvas2D, { history }: Report, moment: Moment, y: number, family: string): void {
-  const { rows } = moment
-  const entries: { words: string; colour: Rgb; rows: number }[] = history.storage.map((one, i) => ({
-    words: storageWords(one),
-    colour: colourOf(one, light),
-    rows: rows[i + 1],
-  }))
-  entries.push({ words: 'folded', colour: light.folded, rows: rows[FOLDED] }, { words: 'dropped', colour: light.dropped, rows: rows[0] })
+function drawLegend(context: Canvas2D, { history }: Report, moment: Moment, colours: readonly Rgb[], y: number, family: string): void {
   context.font = `400 15px ${family}`
   let x = LEFT
-  for (const entry of entries.filter((one) => one.rows > 0)) {
-    const text = `${entry.words} (${count(entry.rows)} rows)`
-    context.fillStyle = css(entry.colour)
+  for (const { state, rows } of moment.present) {
+    const text = `${stateWords(history, state, 'folded')} (${count(rows)} rows)`
+    context.fillStyle = css(colours[state])
     context.fillRect(x, y - 12, 14, 14)
     context.fillStyle = css(light.ink)
     context.fillText(text, x + 20, y)

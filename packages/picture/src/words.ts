@@ -1,4 +1,5 @@
 import type { CacheHistory, Fate, RowStorage } from '@kvfold/kv-core/history'
+import { FOLDED } from './moment.ts'
 import { bitsOf } from './palette.ts'
 import type { PictureData } from './picture-data.ts'
 
@@ -17,9 +18,15 @@ function bits(n: number): string {
 }
 
 /** "4.5 bits", "keys 4.5 bits, values 5 bits", "on disk". */
-export function storageWords({ keys, values }: RowStorage): string {
+function storageWords({ keys, values }: RowStorage): string {
   const parts = [keys, values].map(({ bits: n, tier }) => bits(n) + (tier ? ` on ${tier}` : ''))
   return parts[0] === parts[1] ? parts[0] : `keys ${parts[0]}, values ${parts[1]}`
+}
+
+/** What a state means; `folded`: the words for that. */
+export function stateWords({ storage }: CacheHistory, state: number, folded: string): string {
+  if (state === FOLDED) return folded
+  return state === 0 ? 'dropped' : storageWords(storage[state - 1])
 }
 
 /** What became of a token in a head. */

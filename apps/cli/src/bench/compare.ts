@@ -29,11 +29,17 @@ export async function compare(
       if (round >= 0) times[side].push(typeof told === 'number' ? told : performance.now() - start)
     }
   }
-  const [mine, theirs] = times.map(median)
-  return { name, ours: mine, other: theirs, unit: 'ms', ratio: mine / theirs, goal, pass: mine / theirs <= goal }
+  return benchRow(name, goal, ...times)
 }
 
-export function median(values: number[]): number {
+/** The medians of two sides' milliseconds, compared. */
+export function benchRow(name: string, goal: number, mine: number[], theirs: number[]): BenchRow {
+  const ours = median(mine),
+    other = median(theirs)
+  return { name, ours, other, unit: 'ms', ratio: ours / other, goal, pass: ours / other <= goal }
+}
+
+function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2

@@ -2,7 +2,7 @@ import { heldOutDocuments } from '@kvfold/eval/node'
 import { compose, KvCache, type Policy } from '@kvfold/kv-core'
 import type { Loaded } from '../load.ts'
 import { registry } from '../registry.ts'
-import { median, type BenchRow } from './compare.ts'
+import { benchRow, type BenchRow } from './compare.ts'
 
 const ROUNDS = 3
 
@@ -28,21 +28,14 @@ export async function benchCompression(
       onProgress(++done, total)
     }
   }
-  const full = median(times.get(undefined)!)
-  return policies.map((policy) => {
-    const ours = median(times.get(policy)!)
-    const ratio = ours / full,
-      goal = goalOf(policy, tokens)
-    return {
-      name: `prefill of ${tokens.toLocaleString('en')} tokens: ${policy.text}`,
-      ours,
-      other: full,
-      unit: 'ms',
-      ratio,
-      goal,
-      pass: ratio <= goal,
-    }
-  })
+  return policies.map((policy) =>
+    benchRow(
+      `prefill of ${tokens.toLocaleString('en')} tokens: ${policy.text}`,
+      goalOf(policy, tokens),
+      times.get(policy)!,
+      times.get(undefined)!,
+    ),
+  )
 }
 
 /**

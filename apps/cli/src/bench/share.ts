@@ -2,7 +2,7 @@ import type { Kernels } from '@kvfold/kernels'
 import { modelKernels } from '@kvfold/models'
 import type { Loaded } from '../load.ts'
 import { registry } from '../registry.ts'
-import { median, type BenchRow } from './compare.ts'
+import { benchRow, type BenchRow } from './compare.ts'
 import { filled } from './filled.ts'
 
 const STEPS = 25
@@ -25,18 +25,7 @@ export async function benchShare(loaded: Loaded, rows: number): Promise<BenchRow
   }
   for (const one of stopwatches) one.stop()
   await held.dispose()
-  const ours = median(whole),
-    other = median(inside)
-  const goal = 1.25
-  return {
-    name: `one decode step after ${rows.toLocaleString('en')} tokens against its time in kernels`,
-    ours,
-    other,
-    unit: 'ms',
-    ratio: ours / other,
-    goal,
-    pass: ours / other <= goal,
-  }
+  return benchRow(`one decode step after ${rows.toLocaleString('en')} tokens against its time in kernels`, 1.25, whole, inside)
 }
 
 /** Adds up what all calls of these kernels take, until it is stopped. */

@@ -65,7 +65,8 @@ function Control({ id, method, param, value }: FieldProps & { id: string }): JSX
         type="text"
         placeholder={placeholder}
         value={value === undefined ? '' : String(value)}
-        onChange={({ currentTarget }) => set(currentTarget.value === '' ? undefined : currentTarget.value)}
+        // A policy text has no way to write a quote.
+        onChange={({ currentTarget }) => set(currentTarget.value.replaceAll('"', '') || undefined)}
       />
     )
   const { minimum, exclusiveMinimum, maximum } = schema

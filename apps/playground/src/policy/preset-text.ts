@@ -1,4 +1,4 @@
-import type { Axis, PresetText } from '@kvfold/kv-core'
+import { presetText, type Axis, type PresetText } from '@kvfold/kv-core'
 import { registry } from '../registry.ts'
 import { AXIS_NAMES } from './axes.ts'
 
@@ -6,18 +6,7 @@ export type Value = string | number | boolean
 
 /** Presets as policy text. */
 export function policyText(presets: readonly PresetText[]): string {
-  return presets.map(presetText).join(' + ') || 'full'
-}
-
-function presetText({ method, params }: PresetText): string {
-  const given = Object.entries(params).map(([name, value]) => `${name}=${valueText(value)}`)
-  return given.length === 0 ? method : `${method}(${given.join(', ')})`
-}
-
-/** Quoted where a bare word would be read as something else. */
-function valueText(value: Value): string {
-  const isBare = typeof value !== 'string' || (/^[^\s,()+"']+$/.test(value) && !/^(true|false)$/.test(value))
-  return isBare ? String(value) : `"${value.replaceAll('"', '')}"`
+  return presets.map(({ method, params }) => presetText(method, params)).join(' + ') || 'full'
 }
 
 /** The axes that a preset fills: with other parameters it may be others. Those that it declares, if its parameters are wrong. */

@@ -107,7 +107,7 @@ export interface KernelModule {
     x: number,
     rows: number,
     inputs: number,
-    bits: number,
+    kind: number,
     codes: number,
     scales: number,
     minima: number,

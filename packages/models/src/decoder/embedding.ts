@@ -13,7 +13,8 @@ export interface Embedding {
   width: number
 }
 
-export async function loadEmbedding(weights: Weights, vocabulary: number, width: number): Promise<Embedding> {
+/** The table as its file has it; a tied head is made of the same rows. */
+export async function loadEmbedding(weights: Weights, vocabulary: number, width: number): Promise<Embedding & { rows: Rows }> {
   return { rows: await need(weights, 'model.embed_tokens.weight', [vocabulary, width]).load(), width }
 }
 

@@ -1,8 +1,8 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import type { Borrowed, Kernels } from '@kvfold/kernels'
 
 /** Where a tensor of the wasm backend lies, which takes no waiting. */
-export function addressOf(kernels: Kernels, tensor: Tensor2D): number {
+export function addressOf(kernels: Kernels, tensor: Tensor): number {
   return (kernels.borrow(tensor) as Borrowed).address
 }
 

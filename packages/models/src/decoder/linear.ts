@@ -43,12 +43,13 @@ function multiply(kernels: Kernels, { inputs, outputs, weight, bias }: Linear, x
 
 /** What products are added to: `onto`, the bias, both or zeros. */
 function fillWith(kernels: Kernels, address: number, rows: number, width: number, onto?: Tensor2D, bias?: Tensor1D): void {
-  const into = kernels.heap.f32.subarray(address >>> 2, (address >>> 2) + rows * width)
-  if (onto) into.set(kernels.heap.f32.subarray(addressOf(kernels, onto) >>> 2).subarray(0, into.length))
+  const numbers = (at: number, count: number): Float32Array => kernels.heap.f32.subarray(at >>> 2, (at >>> 2) + count)
+  const into = numbers(address, rows * width)
+  if (onto) into.set(numbers(addressOf(kernels, onto), into.length))
   else into.fill(0)
   if (!bias) return
-  const values = bias.dataSync()
-  for (let i = 0; i < into.length; i++) into[i] += values[i % width]
+  const values = numbers(addressOf(kernels, bias), width)
+  for (let row = 0; row < into.length; row += width) for (let i = 0; i < width; i++) into[row + i] += values[i]
 }
 
 export function isPacked(weight: Linear['weight']): weight is PackedWeights {

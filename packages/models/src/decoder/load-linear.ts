@@ -18,9 +18,14 @@ export async function loadLinear(
 ): Promise<Linear> {
   const rows = await need(weights, `${name}.weight`, [outputs, inputs]).load()
   const bias = weights.find(`${name}.bias`) && tensor1d(await loadVector(weights, `${name}.bias`, outputs))
+  return { ...linearOf(rows, inputs, outputs, kernels, gain), ...(bias && { bias }) }
+}
+
+/** The same from rows that are loaded already, without a bias. */
+export function linearOf(rows: Rows, inputs: number, outputs: number, kernels: Kernels | undefined, gain?: Float32Array): Linear {
   const keep = kernels && rows.packed && packable(inputs, outputs)
   const weight = keep ? pack(kernels, rows.packed, inputs, outputs, gain) : transposed(rows, inputs, outputs, gain)
-  return { inputs, outputs, weight, kernels, ...(bias && { bias }) }
+  return { inputs, outputs, weight, kernels }
 }
 
 function pack(

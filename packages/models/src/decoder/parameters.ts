@@ -5,7 +5,7 @@ import type { Weights } from '../weights/weights.ts'
 import { embeddingOf, loadEmbedding, type Embedding } from './embedding.ts'
 import { disposeLayer, loadLayer, type Layer } from './layer.ts'
 import { disposeLinear, type Linear } from './linear.ts'
-import { loadLinear, loadVector } from './load-linear.ts'
+import { linearOf, loadLinear, loadVector } from './load-linear.ts'
 import type { LoadProgress } from './load-progress.ts'
 import { createNorm, normTensors, type Norm } from './norm.ts'
 import { loadRetainingHead } from './retaining-heads.ts'
@@ -36,7 +36,8 @@ export async function loadParameters(
   try {
     const kernels = modelKernels()
     parameters.norm = createNorm(width, normEpsilon, kernels)
-    parameters.embedding = await loadEmbedding(weights, vocabulary, width)
+    const embedding = await loadEmbedding(weights, vocabulary, width)
+    parameters.embedding = embedding
     step(1)
     for (let i = 0; i < config.layers; i++) {
       const layer = await loadLayer(weights, config, i, parameters.norm)
@@ -45,9 +46,10 @@ export async function loadParameters(
       step(i + 2)
     }
     const gain = await loadVector(weights, 'model.norm.weight', width)
-    const name = config.tiedEmbeddings ? 'model.embed_tokens' : 'lm_head'
-    const head = (parameters.head = await loadLinear(weights, name, width, vocabulary, kernels, gain))
-    if (config.tiedEmbeddings) parameters.embedding = embeddingOf(head) ?? parameters.embedding
+    if (config.tiedEmbeddings) {
+      parameters.head = linearOf(embedding.rows, width, vocabulary, kernels, gain)
+      parameters.embedding = embeddingOf(parameters.head) ?? embedding
+    } else parameters.head = await loadLinear(weights, 'lm_head', width, vocabulary, kernels, gain)
     step(total)
     return parameters as Parameters
   } catch (error) {

@@ -1,28 +1,23 @@
 import { halfToFloat } from '../weights/half.ts'
 import { fourBitBlocks, signedBlocks } from './packed-blocks.ts'
-import type { Decoder } from './decoder.ts'
+import type { Decoder, PackedType } from './decoder.ts'
 
 // Blocks of 32 values of one row: scale d (float16), for the _1 kinds minimum m (float16), for the 5-bit kinds 32 high bits,
 // then 4-bit codes: byte j holds value j in its lower half and value j + 16 in its upper half.
 
-function fourBits(withMinimum: boolean): Decoder {
-  const codes = withMinimum ? 4 : 2,
-    bytes = codes + 16
+/** What kernels take as it is, as numbers too. */
+function blocks(bytes: number, packed: PackedType): Decoder {
   return {
     block: 32,
     bytes,
     decode(view, from, count, into, at) {
-      for (let b = from; count > 0; b += bytes, at += 32, count -= 32) {
-        const d = halfToFloat(view.getUint16(b, true))
-        const m = withMinimum ? halfToFloat(view.getUint16(b + 2, true)) : -8 * d
-        for (let j = 0; j < 16; j++) {
-          const code = view.getUint8(b + codes + j)
-          into[at + j] = (code & 15) * d + m
-          into[at + j + 16] = (code >> 4) * d + m
-        }
+      const { codes, scales, minima } = packed.row(view, from, count)
+      for (let i = 0; i < count; i++) {
+        const product = codes[i] * scales[i >> 5]
+        into[at + i] = minima.length > 0 ? product + minima[i >> 5] : product
       }
     },
-    packed: fourBitBlocks(bytes, withMinimum),
+    packed,
   }
 }
 
@@ -48,23 +43,13 @@ function fiveBits(withMinimum: boolean): Decoder {
 }
 
 /** x = (code - 8) d, 18 bytes. */
-export const q4_0: Decoder = fourBits(false)
+export const q4_0: Decoder = blocks(18, fourBitBlocks(18, false))
 /** x = code d + m, 20 bytes. */
-export const q4_1: Decoder = fourBits(true)
+export const q4_1: Decoder = blocks(20, fourBitBlocks(20, true))
 /** x = (code - 16) d, 22 bytes. */
 export const q5_0: Decoder = fiveBits(false)
 /** x = code d + m, 24 bytes. */
 export const q5_1: Decoder = fiveBits(true)
 
 /** x = code d with signed bytes, 34 bytes. */
-export const q8_0: Decoder = {
-  block: 32,
-  bytes: 34,
-  decode(view, from, count, into, at) {
-    for (let b = from; count > 0; b += 34, at += 32, count -= 32) {
-      const d = halfToFloat(view.getUint16(b, true))
-      for (let j = 0; j < 32; j++) into[at + j] = view.getInt8(b + 2 + j) * d
-    }
-  },
-  packed: signedBlocks,
-}
+export const q8_0: Decoder = blocks(34, signedBlocks)

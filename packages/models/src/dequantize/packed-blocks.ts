@@ -1,7 +1,7 @@
 import { halfToFloat } from '../weights/half.ts'
 import type { PackedType } from './decoder.ts'
 
-// What legacy.ts decodes, in parts.
+// The layouts are those of legacy.ts.
 
 /** 4-bit codes in blocks of `bytes`; without minima, codes are around 8. */
 export function fourBitBlocks(bytes: number, withMinimum: boolean): PackedType {

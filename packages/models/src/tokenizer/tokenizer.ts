@@ -49,6 +49,12 @@ export class Tokenizer {
     return createDetokenizer((tokens) => this.decode(tokens, options))
   }
 
+  /** The text of each token; of a character that several tokens make, the last one has it. */
+  pieces(tokens: readonly number[]): string[] {
+    const stream = this.stream()
+    return tokens.map((token) => stream.push(token))
+  }
+
   /** The id of a token's exact content, such as '<|im_end|>'. */
   id(content: string): number | undefined {
     return this.#library.token_to_id(content)

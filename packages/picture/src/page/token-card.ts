@@ -1,5 +1,4 @@
-import { colourOf, css, type Rgb } from '../palette.ts'
-import { FOLDED } from '../moment.ts'
+import { css } from '../palette.ts'
 import { quoted } from '../words.ts'
 import { element } from './element.ts'
 import { placeWords } from './place-words.ts'
@@ -25,7 +24,7 @@ export function tokenCard(view: View): HTMLElement {
           const head = layer * history.kvHeads + i
           const words = placeWords(view, { token, head })
           return element('td', {
-            style: `background:${css(cellColour(view, moment.states[head][token]))}`,
+            style: `background:${css(token < moment.tokens ? view.colours[moment.states[head][token]] : palette.paper)}`,
             title: words,
             'aria-label': words,
           })
@@ -54,10 +53,4 @@ export function tokenCard(view: View): HTMLElement {
     card.style.setProperty('--ink', css(palette.ink))
   })
   return card
-}
-
-function cellColour({ data, palette }: View, state: number | undefined): Rgb {
-  if (state === undefined) return palette.paper
-  if (state === FOLDED) return palette.folded
-  return state === 0 ? palette.dropped : colourOf(data.history.storage[state - 1], palette)
 }
