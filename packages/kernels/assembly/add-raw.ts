@@ -8,65 +8,65 @@ export function addRaw(values: usize, rows: i32, headDim: usize, weights: usize,
   for (; count - done >= 2; done += 3) {
     const second = <usize>min(done + 1, count - 1)
     const third = <usize>min(done + 2, count - 1)
-    add3(values, rows, rowBytes, weights + <usize>done * STRIDE, weights + second * STRIDE, weights + third * STRIDE,
-      output + <usize>done * rowBytes, output + second * rowBytes, output + third * rowBytes)
+    const a = weights + <usize>done * STRIDE
+    const b = weights + second * STRIDE
+    const c = weights + third * STRIDE
+    const oa = output + <usize>done * rowBytes
+    const ob = output + second * rowBytes
+    const oc = output + third * rowBytes
+    add3(values, rows & ~1, rowBytes, a, b, c, oa, ob, oc)
+    if (rows & 1) {
+      const last = <usize>(rows - 1)
+      const row = values + last * rowBytes
+      add1(row, 1, rowBytes, a + (last << 2), oa)
+      add1(row, 1, rowBytes, b + (last << 2), ob)
+      if (third != second) add1(row, 1, rowBytes, c + (last << 2), oc)
+    }
   }
   if (done < count) add1(values, rows, rowBytes, weights + <usize>done * STRIDE, output + <usize>done * rowBytes)
 }
 
-/** Eight channels at a time: what three queries need of more does not fit the registers. */
+/**
+ * Two rows a turn, from their first channel to their last: memory is read in order, which the processor foresees, and that is worth more
+ * than outputs that stay in registers.
+ */
 function add3(values: usize, rows: i32, rowBytes: usize, wa: usize, wb: usize, wc: usize, oa: usize, ob: usize, oc: usize): void {
-  for (const stop = values + rowBytes; values < stop; values += 32, oa += 32, ob += 32, oc += 32) {
-    let v = values
-    let a = wa
-    let b = wb
-    let c = wc
-    let a0 = v128.load(oa)
-    let a1 = v128.load(oa, 16)
-    let b0 = v128.load(ob)
-    let b1 = v128.load(ob, 16)
-    let c0 = v128.load(oc)
-    let c1 = v128.load(oc, 16)
-    for (const end = a + (<usize>rows << 2); a < end; a += 4, b += 4, c += 4, v += rowBytes) {
-      const x = v128.load(v)
-      const y = v128.load(v, 16)
-      let w = v128.load32_splat(a)
-      a0 = madd(a0, w, x)
-      a1 = madd(a1, w, y)
-      w = v128.load32_splat(b)
-      b0 = madd(b0, w, x)
-      b1 = madd(b1, w, y)
-      w = v128.load32_splat(c)
-      c0 = madd(c0, w, x)
-      c1 = madd(c1, w, y)
+  for (const end = wa + (<usize>rows << 2); wa < end; wa += 8, wb += 8, wc += 8) {
+    const a0 = v128.load32_splat(wa)
+    const a1 = v128.load32_splat(wa, 4)
+    const b0 = v128.load32_splat(wb)
+    const b1 = v128.load32_splat(wb, 4)
+    const c0 = v128.load32_splat(wc)
+    const c1 = v128.load32_splat(wc, 4)
+    let next = values + rowBytes
+    let a = oa
+    let b = ob
+    let c = oc
+    for (const stop = next; values < stop; values += 16, next += 16, a += 16, b += 16, c += 16) {
+      const x = v128.load(values)
+      const y = v128.load(next)
+      const u = v128.load(a)
+      const v = v128.load(b)
+      const w = v128.load(c)
+      v128.store(a, madd(madd(u, a0, x), a1, y))
+      v128.store(b, madd(madd(v, b0, x), b1, y))
+      v128.store(c, madd(madd(w, c0, x), c1, y))
     }
-    v128.store(oa, a0)
-    v128.store(oa, a1, 16)
-    v128.store(ob, b0)
-    v128.store(ob, b1, 16)
-    v128.store(oc, c0)
-    v128.store(oc, c1, 16)
+    values = next
   }
 }
 
 function add1(values: usize, rows: i32, rowBytes: usize, weights: usize, output: usize): void {
-  for (const stop = values + rowBytes; values < stop; values += 64, output += 64) {
-    let v = values
-    let w = weights
-    let a = v128.load(output)
-    let b = v128.load(output, 16)
-    let c = v128.load(output, 32)
-    let d = v128.load(output, 48)
-    for (const end = w + (<usize>rows << 2); w < end; w += 4, v += rowBytes) {
-      const x = v128.load_splat<f32>(w)
-      a = madd(a, x, v128.load(v))
-      b = madd(b, x, v128.load(v, 16))
-      c = madd(c, x, v128.load(v, 32))
-      d = madd(d, x, v128.load(v, 48))
+  const pairs = weights + (<usize>(rows & ~1) << 2)
+  for (; weights < pairs; weights += 8, values += rowBytes) {
+    const p = v128.load32_splat(weights)
+    const q = v128.load32_splat(weights, 4)
+    for (let to = output, stop = output + rowBytes; to < stop; to += 16, values += 16) {
+      v128.store(to, madd(madd(v128.load(to), p, v128.load(values)), q, v128.load(values + rowBytes)))
     }
-    v128.store(output, a)
-    v128.store(output, b, 16)
-    v128.store(output, c, 32)
-    v128.store(output, d, 48)
+  }
+  if (rows & 1) {
+    const p = v128.load32_splat(weights)
+    for (let to = output, stop = output + rowBytes; to < stop; to += 16, values += 16) v128.store(to, madd(v128.load(to), p, v128.load(values)))
   }
 }
