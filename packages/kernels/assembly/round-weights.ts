@@ -1,38 +1,81 @@
-import { madd, maxLanes, round4, sumLanes } from './simd'
+import { madd, maxLanes, round4, STRIDE, sumLanes } from './simd'
 
 /** Bytes of one query's rounded weights: 64 rows in 16 bits, then what a unit is worth and the weighted minimum. */
 export const EACH: usize = 64 * 2 + 16
 
-/** weight * scale in 16 bits, zeros up to a multiple of eight; what one unit of them is worth, and the sum of weight * minimum. */
-export function roundWeights(weights: usize, rows: i32, scales: usize, minima: usize, products: usize, into: usize): void {
+/** weight * scale in 16 bits; what one unit of them is worth, and the sum of weight * minimum. `rows` is a multiple of eight. */
+export function roundWeights(weights: usize, rows: i32, scales: usize, minima: usize, into: usize): void {
+  const bytes = <usize>rows << 2
   let largest = f32x4.splat(0)
-  let constants = largest
-  let row = 0
-  for (; row + 4 <= rows; row += 4) {
-    const at = <usize>row << 2
+  for (let at: usize = 0; at < bytes; at += 16) largest = f32x4.pmax(largest, f32x4.mul(v128.load(weights + at), v128.load(scales + at)))
+  const top = maxLanes(largest)
+  const inverse = unitsOf(top)
+  let constants = f32x4.splat(0)
+  for (let at: usize = 0; at < bytes; at += 32, into += 16) {
     const w = v128.load(weights + at)
-    const product = f32x4.mul(w, v128.load(scales + at))
-    v128.store(products + at, product)
-    largest = f32x4.pmax(largest, f32x4.abs(product))
-    constants = madd(constants, w, v128.load(minima + at))
+    const x = v128.load(weights + at, 16)
+    v128.store(into, narrow(w, x, v128.load(scales + at), v128.load(scales + at, 16), inverse))
+    constants = madd(madd(constants, w, v128.load(minima + at)), x, v128.load(minima + at, 16))
   }
-  let top = maxLanes(largest)
-  let constant = sumLanes(constants)
-  for (; row < rows; row++) {
-    const at = <usize>row << 2
-    const w = load<f32>(weights + at)
-    const product = w * load<f32>(scales + at)
-    store<f32>(products + at, product)
-    top = max(top, abs(product))
-    constant += w * load<f32>(minima + at)
+  finish(into + 128 - (bytes >> 1), top, constants)
+}
+
+/** The same of three queries, whose weights lie STRIDE apart and go EACH apart. */
+export function roundWeights3(weights: usize, rows: i32, scales: usize, minima: usize, into: usize): void {
+  const bytes = <usize>rows << 2
+  let a = f32x4.splat(0)
+  let b = a
+  let c = a
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const scale = v128.load(scales + at)
+    const from = weights + at
+    a = f32x4.pmax(a, f32x4.mul(v128.load(from), scale))
+    b = f32x4.pmax(b, f32x4.mul(v128.load(from, STRIDE), scale))
+    c = f32x4.pmax(c, f32x4.mul(v128.load(from, 2 * STRIDE), scale))
   }
-  for (; row & 7; row++) store<f32>(products + (<usize>row << 2), 0)
-  const inverse = f32x4.splat(top == 0 ? 0 : 32767 / top)
-  for (let at: usize = 0; at < <usize>row << 2; at += 32) {
-    const low = round4(f32x4.mul(v128.load(products + at), inverse))
-    const high = round4(f32x4.mul(v128.load(products + at, 16), inverse))
-    v128.store(into + (at >> 1), i16x8.narrow_i32x4_s(low, high))
+  const topA = maxLanes(a)
+  const topB = maxLanes(b)
+  const topC = maxLanes(c)
+  const ia = unitsOf(topA)
+  const ib = unitsOf(topB)
+  const ic = unitsOf(topC)
+  a = f32x4.splat(0)
+  b = a
+  c = a
+  for (let at: usize = 0; at < bytes; at += 32, into += 16) {
+    const from = weights + at
+    const s = v128.load(scales + at)
+    const t = v128.load(scales + at, 16)
+    const m = v128.load(minima + at)
+    const n = v128.load(minima + at, 16)
+    let w = v128.load(from)
+    let x = v128.load(from, 16)
+    v128.store(into, narrow(w, x, s, t, ia))
+    a = madd(madd(a, w, m), x, n)
+    w = v128.load(from, STRIDE)
+    x = v128.load(from, STRIDE + 16)
+    v128.store(into, narrow(w, x, s, t, ib), EACH)
+    b = madd(madd(b, w, m), x, n)
+    w = v128.load(from, 2 * STRIDE)
+    x = v128.load(from, 2 * STRIDE + 16)
+    v128.store(into, narrow(w, x, s, t, ic), 2 * EACH)
+    c = madd(madd(c, w, m), x, n)
   }
-  store<f32>(into, top / 32767, 128)
-  store<f32>(into, constant, 132)
+  into += 128 - (bytes >> 1)
+  finish(into, topA, a)
+  finish(into + EACH, topB, b)
+  finish(into + 2 * EACH, topC, c)
+}
+
+@inline function unitsOf(top: f32): v128 {
+  return f32x4.splat(top == 0 ? 0 : 32767 / top)
+}
+
+@inline function narrow(w: v128, x: v128, s: v128, t: v128, inverse: v128): v128 {
+  return i16x8.narrow_i32x4_s(round4(f32x4.mul(f32x4.mul(w, s), inverse)), round4(f32x4.mul(f32x4.mul(x, t), inverse)))
+}
+
+@inline function finish(at: usize, top: f32, constants: v128): void {
+  store<f32>(at, top / 32767)
+  store<f32>(at, sumLanes(constants), 4)
 }
