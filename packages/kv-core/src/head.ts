@@ -3,7 +3,7 @@ import type { ColumnSpec, Encoder, FlushRule, StorageClass } from './axes.ts'
 import { PAGE_ROWS, raw32 } from './codecs.ts'
 import { Columns } from './columns.ts'
 import type { Page, PagePool } from './page.ts'
-import { PageList, writeTable } from './page-list.ts'
+import { PageList, type WriteRows, writeTable } from './page-list.ts'
 import type { Rotary } from './rotary.ts'
 
 /** Rows of slices in which segments are decoded that the kernels cannot read where they lie. */
@@ -70,6 +70,22 @@ export class Head {
 
   get lists(): PageList[] {
     return this.segments.flatMap((segment) => [segment.keys, segment.values])
+  }
+
+  /**
+   * Makes room for `count` new rows and lets them be written, run by run. Where keys and values fill their pages alike, these are allocated in
+   * turn: a decode step reads them in turn, and memory is fastest in order.
+   */
+  appendRows(count: number, writeKeys: WriteRows, writeValues: WriteRows): void {
+    const { keys, values } = this.arrivals
+    const inTurn = keys.room === values.room
+    for (let done = 0; done < count;) {
+      const first = done
+      const rows = inTurn ? Math.min(keys.room, count - done) : count
+      keys.append(rows, (at, run, address) => writeKeys(first + at, run, address))
+      values.append(rows, (at, run, address) => writeValues(first + at, run, address))
+      done += rows
+    }
   }
 
   /**

@@ -333,16 +333,17 @@ export class Layer implements LayerCache {
       const keys = k + offset,
         values = v + offset
       const position = this.nextPosition(rowsBefore[h])
-      head.arrivals.keys.append(n, (first, rows, address) => {
-        const from = keys + first * width
-        if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
-        else {
-          const { cos, sin } = rotary.tables(position, n)
-          kernels.rope(from, address, rows, headDim, cos + first * half * 4, sin + first * half * 4)
-        }
-      })
-      head.arrivals.values.append(n, (first, rows, address) =>
-        kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width),
+      head.appendRows(
+        n,
+        (first, rows, address) => {
+          const from = keys + first * width
+          if (!rotary) kernels.heap.u8.copyWithin(address, from, from + rows * width)
+          else {
+            const { cos, sin } = rotary.tables(position, n)
+            kernels.rope(from, address, rows, headDim, cos + first * half * 4, sin + first * half * 4)
+          }
+        },
+        (first, rows, address) => kernels.heap.u8.copyWithin(address, values + first * width, values + (first + rows) * width),
       )
       head.columns.append(n)
       const positions = head.columns.get('position')

@@ -6,6 +6,9 @@ import { partsOf, type Page, type PagePool } from './page.ts'
 /** Rows are allocated in steps of eight, so that a short tail wastes little. */
 export const STEP = 8
 
+/** Writes `rows` new rows, from the `first` of those that are appended on, to an address. */
+export type WriteRows = (first: number, rows: number, address: number) => void
+
 /** The keys or the values of one segment: pages in row order, packed ones first, then unpacked ones. */
 export class PageList {
   pages: Page[] = []
@@ -27,7 +30,7 @@ export class PageList {
   }
 
   /** Makes room for `count` unpacked rows at the end. `write` fills them, run by run. */
-  append(count: number, write: (first: number, rows: number, address: number) => void): void {
+  append(count: number, write: WriteRows): void {
     let first = 0
     while (first < count) {
       const page = this.writableTail(count - first)
@@ -38,6 +41,12 @@ export class PageList {
       first += rows
     }
     this.stale = true
+  }
+
+  /** Unpacked rows that fit before the next page begins. */
+  get room(): number {
+    const last = this.pages.at(-1)
+    return last?.codec === raw32 && last.rows < PAGE_ROWS ? PAGE_ROWS - last.rows : PAGE_ROWS
   }
 
   /** An unshared, unpacked last page with room. */
