@@ -1,4 +1,7 @@
-/** Lets text through up to where one of some texts begins, and holds back what may be its beginning. */
+/**
+ * Lets text through up to where one of some texts begins, and holds back what may be its beginning. Of texts that overlap, the one that ends first
+ * counts (the longest, if several do), so that it does not matter in which pieces the text comes.
+ */
 export class StopText {
   /** True once one of the texts came: nothing follows. */
   ended = false
@@ -18,10 +21,13 @@ export class StopText {
     this.held += text
     if (this.trim) this.held = this.held.trimStart()
     if (this.held) this.trim = false
-    const at = this.stops.map((stop) => this.held.indexOf(stop)).filter((at) => at >= 0)
-    if (at.length > 0) {
+    const found = this.stops
+      .map((stop) => ({ start: this.held.indexOf(stop), length: stop.length }))
+      .filter(({ start }) => start >= 0)
+      .sort((a, b) => a.start + a.length - b.start - b.length || a.start - b.start)
+    if (found.length > 0) {
       this.ended = true
-      return this.take(Math.min(...at))
+      return this.take(found[0].start)
     }
     return this.take(this.held.length - this.waiting())
   }
