@@ -1,10 +1,12 @@
+import { addHalf } from './add-half'
 import { addPacked } from './add-packed'
 import { addRaw } from './add-raw'
 import { blockAddends } from './block-addends'
 import { dequantize } from './dequantize'
+import { dotHalf } from './dot-half'
 import { dotPacked } from './dot-packed'
 import { dotRaw } from './dot-raw'
-import { codeBits, codeByChannel, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
+import { codeBits, codeByChannel, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, HALVES } from './page'
 import { BLOCK, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
 import { touchPage } from './touch'
@@ -14,7 +16,7 @@ export const MAX_QUERIES: i32 = 12
 
 /**
  * A few queries see all rows. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked by one cursor each,
- * so pages of keys and of values may end anywhere. Packed keys, and packed values with a scale per token, are multiplied as they are;
+ * so pages of keys and of values may end anywhere. Halves, packed keys, and packed values with a scale per token, are multiplied as they are;
  * other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
  */
 export function attend(
@@ -38,6 +40,8 @@ export function attend(
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
         dotRaw(entryAddress(keyTable) + <usize>keyRow * rowBytes, take, headDim, queries, count, into)
+      } else if (entryCode(keyTable) == HALVES) {
+        dotHalf(entryAddress(keyTable) + (<usize>keyRow * rowBytes >> 1), take, headDim, queries, count, into, decoded)
       } else if (direct(entryCode(keyTable), headDim)) {
         dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, queries, count, into, decoded)
       } else {
@@ -67,6 +71,8 @@ export function attend(
       const weights = logits + (<usize>done << 2)
       if (entryCode(valueTable) == 0) {
         addRaw(entryAddress(valueTable) + <usize>valueRow * rowBytes, take, headDim, weights, count, output)
+      } else if (entryCode(valueTable) == HALVES) {
+        addHalf(entryAddress(valueTable) + (<usize>valueRow * rowBytes >> 1), take, headDim, weights, count, output, decoded)
       } else if (!codeByChannel(entryCode(valueTable)) && direct(entryCode(valueTable), headDim)) {
         addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
       } else {

@@ -1,10 +1,15 @@
 import { fromHalf, loadHalves } from './half'
-import { codeBits, codeByChannel, codeGroup } from './page'
+import { codeBits, codeByChannel, codeGroup, HALVES } from './page'
 
-/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum. */
+/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, or as they are. */
 export function dequantize(page: usize, capacity: usize, code: i32, start: usize, rows: i32, headDim: usize, into: usize): void {
   if (code == 0) {
     memory.copy(into, page + start * headDim * 4, <usize>rows * headDim * 4)
+    return
+  }
+  if (code == HALVES) {
+    const end = into + (<usize>rows * headDim << 2)
+    for (let from = page + (start * headDim << 1); into < end; into += 16, from += 8) v128.store(into, loadHalves(from))
     return
   }
   const bits = codeBits(code)

@@ -10,6 +10,11 @@
   return v128.and(i32x4.shl(v128.load16x4_s(address), 13), i32x4.splat(0x8fffe000))
 }
 
+/** The halves in the upper places of four words, with their bits in a float's place. */
+@inline export function upperHalves(address: usize): v128 {
+  return v128.and(i32x4.shr_s(v128.load(address), 3), i32x4.splat(0x8fffe000))
+}
+
 /** Four halves, from their address. */
 @inline export function loadHalves(address: usize): v128 {
   return f32x4.mul(halfBits(address), i32x4.splat(0x77800000))
@@ -24,4 +29,15 @@ export function toHalfSaturated(value: f32): u32 {
   if (magnitude >= 0x477ff000) return sign | 0x7bff
   if (magnitude < 0x38800000) return sign | (reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000)
   return sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1) >> 13)
+}
+
+/** Rounds four finite floats as toHalfSaturated does, to their address. */
+@inline export function storeHalves(address: usize, x: v128): void {
+  const magnitude = f32x4.pmin(i32x4.splat(0x477fe000), v128.and(x, i32x4.splat(0x7fffffff)))
+  const normal = i32x4.shr_u(
+    i32x4.add(i32x4.sub(magnitude, i32x4.splat(0x37fff001)), v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1))), 13)
+  const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000))
+  const half = v128.bitselect(small, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)))
+  const signed = v128.or(half, v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000)))
+  v128.store64_lane(address, i16x8.narrow_i32x4_u(signed, signed), 0)
 }

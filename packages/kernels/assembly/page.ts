@@ -17,7 +17,10 @@ export const ENTRY: usize = 16
   return <usize>load<u32>(entry, 12)
 }
 
-/** A layout code: 0 is raw32; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
+/** The layout code of raw16; 0 is raw32. */
+export const HALVES: i32 = 16
+
+/** Other layout codes: bits | axis << 8 (0 token, 1 channel) | group << 16. */
 @inline export function codeBits(code: i32): usize {
   return <usize>(code & 255)
 }

@@ -1,5 +1,5 @@
-import { toHalfSaturated } from './half'
-import { codeBits, codeByChannel, codeGroup } from './page'
+import { storeHalves, toHalfSaturated } from './half'
+import { codeBits, codeByChannel, codeGroup, HALVES } from './page'
 
 /**
  * Float32 rows to a page; see the reference for the definition. `scratch`: one row of codes (bytes), then per channel minimum and step
@@ -8,6 +8,10 @@ import { codeBits, codeByChannel, codeGroup } from './page'
 export function quantize(from: usize, rows: i32, headDim: usize, code: i32, page: usize, capacity: usize, scratch: usize): void {
   if (code == 0) {
     memory.copy(page, from, <usize>rows * headDim << 2)
+    return
+  }
+  if (code == HALVES) {
+    for (const end = from + (<usize>rows * headDim << 2); from < end; from += 16, page += 8) storeHalves(page, v128.load(from))
     return
   }
   const bits = codeBits(code)

@@ -30,13 +30,13 @@ export async function againstTfjs(kernels, rows, heads) {
   return row
 }
 
-/** Packed rows against float32 ones, over so many heads that neither stays in the cache. */
+/** Packed rows, or halves, against float32 ones, over so many heads that neither stays in the cache. */
 export async function againstRaw(kernels, rows, heads, bits, keys, goal) {
   const asked = queriesOf(kernels, GROUP, 1)
   const packed = Array.from({ length: heads }, () => segment(kernels, rows, bits, keys))
   const raw = Array.from({ length: heads }, () => segment(kernels, rows, 32))
   const row = await compare({
-    name: `decode, ${bits} bits, keys by ${keys}, ${rows.toLocaleString('en')} rows x ${heads} heads, against float32`,
+    name: `decode, ${bits} bits${bits < 16 ? `, keys by ${keys}` : ''}, ${rows.toLocaleString('en')} rows x ${heads} heads, against float32`,
     goal,
     rounds: 15,
     ours: () => step(kernels, asked, packed),

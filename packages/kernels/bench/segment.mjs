@@ -26,9 +26,10 @@ function pages(kernels, rows, layout) {
   return table
 }
 
-/** One head's segment: float32 for 32 bits, else values per token in groups of 32, and keys likewise or per channel. */
+/** One head's segment: float32 for 32 bits, float16 for 16, else values per token in groups of 32, and keys likewise or per channel. */
 export function segment(kernels, rows, bits, keys = 'channel') {
-  const layout = (axis) => (bits === 32 ? { kind: 'raw32' } : { kind: 'affine', bits, axis, group: axis === 'channel' ? PAGE_ROWS : 32 })
+  const layout = (axis) =>
+    bits >= 16 ? { kind: `raw${bits}` } : { kind: 'affine', bits, axis, group: axis === 'channel' ? PAGE_ROWS : 32 }
   const count = rows / PAGE_ROWS
   return {
     keyTable: pages(kernels, rows, layout(keys)),

@@ -6,6 +6,7 @@ import type { Tensor } from './tensor.ts'
  * How rows lie in a page, as the kernels see it.
  *
  * - `raw32`: `capacity` rows of `headDim` float32.
+ * - `raw16`: `capacity` rows of `headDim` float16, finite.
  * - `affine`: codes, then scales, then minima (both float16); x = code * scale + minimum. A row's codes take
  *   `headDim * bits / 8` bytes and are planar: with B bytes a row, bits `p*bits ..` of byte j hold channel `p*B + j`.
  *   - axis `token`: every row has `headDim / group` scales and as many minima
@@ -14,6 +15,7 @@ import type { Tensor } from './tensor.ts'
  */
 export type Layout =
   | { readonly kind: 'raw32' }
+  | { readonly kind: 'raw16' }
   | { readonly kind: 'affine'; readonly bits: 2 | 4 | 8; readonly axis: 'token' | 'channel'; readonly group: number }
 
 /**
@@ -22,21 +24,24 @@ export type Layout =
  */
 export const PAGE_ENTRY = 4
 
-/** The layout as one int32: 0 is raw32; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
+/** The layout as one int32: 0 is raw32, 16 is raw16; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
 export function layoutCode(layout: Layout): number {
   if (layout.kind === 'raw32') return 0
+  if (layout.kind === 'raw16') return 16
   return layout.bits | ((layout.axis === 'channel' ? 1 : 0) << 8) | (layout.group << 16)
 }
 
 /** The layout that a code stands for. */
 export function layoutOf(code: number): Layout {
   if (code === 0) return { kind: 'raw32' }
+  if (code === 16) return { kind: 'raw16' }
   return { kind: 'affine', bits: (code & 255) as 2 | 4 | 8, axis: (code >>> 8) & 1 ? 'channel' : 'token', group: code >>> 16 }
 }
 
 /** Bytes of a page of `capacity` rows. */
 export function layoutBytes(layout: Layout, headDim: number, capacity: number): number {
   if (layout.kind === 'raw32') return capacity * headDim * 4
+  if (layout.kind === 'raw16') return capacity * headDim * 2
   const codes = (capacity * headDim * layout.bits) / 8
   const scales = layout.axis === 'channel' ? headDim : capacity * (headDim / layout.group)
   return codes + scales * 4
@@ -192,7 +197,10 @@ export interface Kernels {
     base: number,
     width: number,
   ): void
-  /** Float32 `[rows][headDim]` to a page in an affine layout. Rounds half to even; a constant group gets scale 1, codes 0. */
+  /**
+   * Float32 `[rows][headDim]` to a page in any layout. Rounds half to even; a constant group gets scale 1, codes 0. What is too large for
+   * float16 becomes its largest number, 65504 or -65504.
+   */
   quantize(from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void
   /** Rows `start .. start+rows` of a page, as float32 `[rows][headDim]`. */
   dequantize(page: number, capacity: number, layout: Layout, start: number, rows: number, headDim: number, into: number): void

@@ -14,7 +14,7 @@ export const headDims: fc.Arbitrary<number> = fc.constantFrom(16, 32, 48, 64, 12
 
 export const layouts = (headDim: number): fc.Arbitrary<Layout> =>
   fc.oneof(
-    fc.constant<Layout>({ kind: 'raw32' }),
+    fc.constantFrom<Layout>({ kind: 'raw32' }, { kind: 'raw16' }),
     fc.record({
       kind: fc.constant('affine' as const),
       bits: fc.constantFrom(2 as const, 4 as const, 8 as const),

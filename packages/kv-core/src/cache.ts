@@ -286,7 +286,7 @@ function codeBytes(
   capacity: number,
   headDim: number,
 ): number {
-  return layout === 'opaque' || layout.kind === 'raw32' ? bytes : (capacity * headDim * layout.bits) / 8
+  return layout === 'opaque' || layout.kind !== 'affine' ? bytes : (capacity * headDim * layout.bits) / 8
 }
 
 /** How each head's rows are stored. A policy must fit the model before the first token, not at its thousandth. */

@@ -8,6 +8,9 @@ export const PAGE_ROWS = 64
 /** Float32, as the model gave them. */
 export const raw32: Codec = kernelCodec('raw32', { kind: 'raw32' }, () => PAGE_ROWS)
 
+/** Float16, rounded to the nearest; what is too large becomes the largest of its sign, 65504. */
+export const raw16: Codec = kernelCodec('raw16', { kind: 'raw16' }, () => PAGE_ROWS)
+
 /**
  * Affine integers with float16 scale and minimum per group: x = code * scale + minimum.
  * `channel`: `group` consecutive tokens of one channel share them (a page is one group, at most 64 tokens);

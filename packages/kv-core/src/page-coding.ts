@@ -46,6 +46,7 @@ export function fieldBytes(field: PageField): number {
 export function pageRun(codec: Codec, headDim: number, rows: readonly number[]): PageRun {
   const { layout } = codec
   const { parts, shared } = partsOf(layout, codec, headDim)
+  if (layout !== 'opaque' && layout.kind === 'raw16') return { rows, parts: [[{ kind: 'halves', count: headDim }]], shared: [] }
   if (layout === 'opaque' || layout.kind === 'raw32') {
     const plain = { row: bytesField(parts[0].width), shared: bytesField(shared) }
     const fields = codec.fields?.(headDim) ?? plain

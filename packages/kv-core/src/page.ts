@@ -128,7 +128,7 @@ export function partsOf(layout: Layout | 'opaque', codec: Codec, headDim: number
     const shared = codec.shared?.(headDim) ?? 0
     return { parts: [{ base: 0, width: codec.bytes(1, headDim) - shared }], shared }
   }
-  if (layout.kind === 'raw32') return { parts: [{ base: 0, width: headDim * 4 }], shared: 0 }
+  if (layout.kind !== 'affine') return { parts: [{ base: 0, width: codec.bytes(1, headDim) }], shared: 0 }
   const codes = (headDim * layout.bits) / 8
   if (layout.axis === 'channel') return { parts: [{ base: 0, width: codes }], shared: headDim * 4 }
   const scales = (headDim / layout.group) * 2

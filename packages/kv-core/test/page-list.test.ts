@@ -1,5 +1,5 @@
 import { ownHeap, referenceKernels } from '@kvfold/kernels'
-import { affine, type Codec } from '@kvfold/kv-core'
+import { affine, type Codec, raw16 } from '@kvfold/kv-core'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PagePool } from '../src/page.ts'
@@ -44,6 +44,7 @@ const whole: Codec = {
 }
 
 const codecs: Codec[] = [
+  raw16,
   shares,
   whole,
   affine({ bits: 8, axis: 'token', group: 16 }),
@@ -88,9 +89,9 @@ describe('a page list', () => {
             const count = Math.floor(step.share * (rows.length - packed))
             list.pack(count, codec)
             const after = list.read()
-            // 8 bits: half of 10/255; 4 bits: half of 10/15; 2 bits: half of 10/3; and the float16 scales' rounding.
-            const bits = codec.layout === 'opaque' || codec.layout.kind === 'raw32' ? 8 : codec.layout.bits
-            const bound = codec === whole ? 0.5 : 5 / (2 ** bits - 1) + 0.02
+            // 16 bits: half of 2^-8; 8 bits: half of 10/255; 4 bits: half of 10/15; 2 bits: half of 10/3; and the float16 scales' rounding.
+            const bits = codec.layout === 'opaque' || codec.layout.kind !== 'affine' ? 8 : codec.layout.bits
+            const bound = codec === raw16 ? 2 ** -9 : codec === whole ? 0.5 : 5 / (2 ** bits - 1) + 0.02
             for (let i = 0; i < rows.length; i++) {
               for (let d = 0; d < DIM; d++) {
                 const off = Math.abs(after[i * DIM + d] - rows[i][d])

@@ -15,7 +15,7 @@ import { describe, expect, it } from 'vitest'
 import { draw, feed, FINGERPRINT, held, mutate, same, saved, typed, watchedHeap } from '../../kv-core/test/cache-files.ts'
 import { largest } from '../../kv-core/test/toy-methods.ts'
 import { pageRun } from '../../kv-core/src/page-coding.ts'
-import { cachegen, cachegenCoding, flexgen, gear, int4, int8, kivi, mikv, turboquant, zipcache } from '../src/index.ts'
+import { cachegen, cachegenCoding, flexgen, float16, gear, int4, int8, kivi, mikv, turboquant, zipcache } from '../src/index.ts'
 import { deltaCodec } from '../src/cachegen-delta.ts'
 
 const kernels = createKernels()
@@ -168,6 +168,7 @@ describe('a file in CacheGen’s coding', () => {
     ['kivi', () => [kivi({ bits: 4, residual: 32, group: 32 })]],
     ['kivi, with rows that left', () => [largest({ budget: 200 }), kivi({ bits: 2, residual: 32, group: 32 })]],
     ['flexgen', () => [flexgen({ group: 32 })]],
+    ['float16', () => [float16()]],
     ['int8', () => [int8()]],
     ['int4', () => [int4()]],
     ['cachegen', () => [cachegen()]],

@@ -1,8 +1,8 @@
-import { fromHalf } from '../half.ts'
+import { fromHalf, fromHalves } from '../half.ts'
 import type { Heap } from '../heap.ts'
 import type { Layout } from '../kernels.ts'
 
-/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum. */
+/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, or as they are. */
 export function dequantize(
   heap: Heap,
   page: number,
@@ -13,12 +13,17 @@ export function dequantize(
   headDim: number,
   out: Float32Array,
 ): void {
+  const { u8, u16 } = heap
+  if (layout.kind === 'raw16') {
+    const first = (page >>> 1) + start * headDim
+    fromHalves(u16.subarray(first, first + rows * headDim), out)
+    return
+  }
   if (layout.kind === 'raw32') {
     const first = (page >>> 2) + start * headDim
     out.set(heap.f32.subarray(first, first + rows * headDim))
     return
   }
-  const { u8, u16 } = heap
   const rowBytes = (headDim * layout.bits) / 8
   const mask = (1 << layout.bits) - 1
   const perRow = layout.axis === 'token' ? headDim / layout.group : 0

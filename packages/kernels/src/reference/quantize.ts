@@ -3,7 +3,7 @@ import type { Heap } from '../heap.ts'
 import type { Layout } from '../kernels.ts'
 
 /**
- * Float32 rows to a page. Per group: minimum and step = (max - min) / (2^bits - 1) in float32; code = (x - min) / step, clamped,
+ * Float32 rows to a page. raw16: float16, saturated. Affine, per group: minimum and step = (max - min) / (2^bits - 1) in float32; code = (x - min) / step, clamped,
  * rounded half to even. Step and minimum are stored as float16, saturated to the largest finite half, so
  * |decoded - x| <= step / 2 + (2^bits - 1) * |step - half(step)| + |min - half(min)|.
  */
@@ -11,6 +11,7 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
   const { f32, u8, u16 } = heap
   const x = f32.subarray(from >>> 2, (from >>> 2) + rows * headDim)
   if (layout.kind === 'raw32') return f32.set(x, page >>> 2)
+  if (layout.kind === 'raw16') return u16.set(x.map(toHalfSaturated), page >>> 1)
   const rowBytes = (headDim * layout.bits) / 8
   const levels = (1 << layout.bits) - 1
   u8.fill(0, page, page + rows * rowBytes)
