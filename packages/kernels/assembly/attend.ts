@@ -15,25 +15,25 @@ import { touchPage } from './touch'
 export const MAX_QUERIES: i32 = 12
 
 /**
- * A few queries see all rows. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked by one cursor each,
- * so pages of keys and of values may end anywhere. Halves, packed keys, and packed values with a scale per token, are multiplied as they are;
+ * A few queries see the rows from `start` to `rows`. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked
+ * by one cursor each, so pages of keys and of values may end anywhere. Halves, packed keys, and packed values with a scale per token, are multiplied as they are;
  * other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
  */
 export function attend(
   max: usize, sum: usize, output: usize, queries: usize, count: i32, headDim: usize,
-  keyTable: usize, valueTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, logitsInto: usize, stride: usize, scratch: usize,
+  keyTable: usize, valueTable: usize, start: i32, rows: i32, bias: usize, scale: f32, logWeight: f32, logitsInto: usize, stride: usize, scratch: usize,
 ): void {
   const logits = scratch + 256
   const decoded = logits + <usize>MAX_QUERIES * STRIDE
   const rowBytes = headDim << 2
-  let keyRow = 0
-  let valueRow = 0
-  for (let first = 0; first < rows; first += BLOCK) {
+  let keyRow = start
+  let valueRow = start
+  for (let first = start; first < rows; first += BLOCK) {
     const held = min(BLOCK, rows - first)
     for (let done = 0; done < held;) {
       while (keyRow >= entryRows(keyTable)) {
+        keyRow -= entryRows(keyTable)
         keyTable += ENTRY
-        keyRow = 0
       }
       if (keyRow == 0 && first + done + entryRows(keyTable) < rows) store<i32>(scratch, touchPage(keyTable + ENTRY, headDim))
       const take = min(held - done, entryRows(keyTable) - keyRow)
@@ -63,8 +63,8 @@ export function attend(
     }
     for (let done = 0; done < held;) {
       while (valueRow >= entryRows(valueTable)) {
+        valueRow -= entryRows(valueTable)
         valueTable += ENTRY
-        valueRow = 0
       }
       if (valueRow == 0 && first + done + entryRows(valueTable) < rows) store<i32>(scratch, touchPage(valueTable + ENTRY, headDim))
       const take = min(held - done, entryRows(valueTable) - valueRow)

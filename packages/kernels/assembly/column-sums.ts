@@ -8,42 +8,42 @@ import { transpose } from './transpose'
 /** Adds to `sums` `[group][rows]` each row's exp(logit - max) / sum over the queries. */
 export function columnSums(
   max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
-  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
+  keyTable: usize, rows: i32, start: i32, end: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
 ): void {
-  reduceColumns(false, max, sum, queries, group, count, headDim, keyTable, rows, bias, scale, logWeight, causal, sums, scratch)
+  reduceColumns(false, max, sum, queries, group, count, headDim, keyTable, rows, start, end, bias, scale, logWeight, causal, sums, scratch)
 }
 
 /** Raises `maxima` `[group][rows]` to each row's largest exp(logit - max) / sum over the queries. */
 export function columnMaxima(
   max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
-  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, maxima: usize, scratch: usize,
+  keyTable: usize, rows: i32, start: i32, end: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, maxima: usize, scratch: usize,
 ): void {
-  reduceColumns(true, max, sum, queries, group, count, headDim, keyTable, rows, bias, scale, logWeight, causal, maxima, scratch)
+  reduceColumns(true, max, sum, queries, group, count, headDim, keyTable, rows, start, end, bias, scale, logWeight, causal, maxima, scratch)
 }
 
 /**
- * The same walk as prefill, without values. `scratch`: 64 totals (sums, or maxima), 64 addends, logits, then two blocks of rows.
+ * The same walk as prefill, without values, over the rows from `start` to `end`. `scratch`: 64 totals (sums, or maxima), 64 addends, logits, then two blocks of rows.
  */
 function reduceColumns(
   maxima: bool,
   max: usize, sum: usize, queries: usize, group: i32, count: i32, headDim: usize,
-  keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
+  keyTable: usize, rows: i32, start: i32, end: i32, bias: usize, scale: f32, logWeight: f32, causal: i32, sums: usize, scratch: usize,
 ): void {
   const addends = scratch + 256
   const logits = addends + 256
   const columnsAt = logits + 4 * STRIDE
   const keysAt = columnsAt + (headDim << 8)
   const rowBytes = headDim << 2
-  startRows(keyTable, 0)
-  for (let first = 0; first < rows; first += BLOCK) {
-    const start = causal < 0 || first < causal ? 0 : first - causal & ~3
-    if (start >= count) return
-    const held = min(BLOCK, rows - first)
+  startRows(keyTable, 0, start)
+  for (let first = start; first < end; first += BLOCK) {
+    const seeing = causal < 0 || first < causal ? 0 : first - causal & ~3
+    if (seeing >= count) return
+    const held = min(BLOCK, end - first)
     transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
     blockAddends(bias, first, held, logWeight, addends)
     for (let head = 0; head < group; head++) {
       memory.fill(scratch, 0, 256)
-      for (let query = start; query < count; query += 4) {
+      for (let query = seeing; query < count; query += 4) {
         const last = min(query + 3, count - 1)
         const most = causal < 0 ? held : min(held, causal + last + 1 - first)
         const columns = most + 7 & ~7

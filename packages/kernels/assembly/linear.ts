@@ -12,15 +12,15 @@ const FEW: i32 = 4
 const ROWS: i32 = 256
 
 /**
- * into [rows][outputs] += x [rows][inputs] w. `kind`: 8 or 4 bits, with a scale for each 32 inputs of an output, and for 4 a minimum; 16 for halves,
+ * into [rows][outputs] += x [rows][inputs] w; rows of `into` lie `stride` floats apart. `kind`: 8 or 4 bits, with a scale for each 32 inputs of an output, and for 4 a minimum; 16 for halves,
  * 17 for upper halves of float32.
  * With `gain` [inputs] (or 0), x is multiplied by it first. `scratch`: 4 * inputs bytes for FEW rows, 32 * inputs for more.
  */
 export function linear(
-  x: usize, rows: i32, inputs: i32, kind: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, gain: usize, scratch: usize,
+  x: usize, rows: i32, inputs: i32, kind: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, stride: usize, gain: usize, scratch: usize,
 ): void {
   const rowBytes = <usize>inputs << 2
-  const intoBytes = <usize>outputs << 2
+  const intoBytes = stride << 2
   if (rows <= FEW) {
     const blocks = inputs >> 5
     const units = scratch + (<usize>inputs << 1)

@@ -5,9 +5,9 @@ import { tileLogits } from './tile-logits'
 import { finishLogits } from './tile-softmax'
 import { transpose } from './transpose'
 
-/** Writes the logits of all queries to `[group*count][stride]`. `scratch`: 64 addends, logits, then two blocks of rows. */
+/** Writes the logits of all queries for the rows from `start` to `rows` to `[group*count][stride]`. `scratch`: 64 addends, logits, then two blocks of rows. */
 export function logits(
-  queries: usize, group: i32, count: i32, headDim: usize, keyTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32,
+  queries: usize, group: i32, count: i32, headDim: usize, keyTable: usize, start: i32, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32,
   into: usize, stride: usize, scratch: usize,
 ): void {
   const tile = scratch + 256
@@ -15,8 +15,8 @@ export function logits(
   const keysAt = columnsAt + (headDim << 8)
   const rowBytes = headDim << 2
   const all = group * count
-  startRows(keyTable, 0)
-  for (let first = 0; first < rows; first += BLOCK) {
+  startRows(keyTable, 0, start)
+  for (let first = start; first < rows; first += BLOCK) {
     const held = min(BLOCK, rows - first)
     transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
     blockAddends(bias, first, held, logWeight, scratch)

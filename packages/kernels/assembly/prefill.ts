@@ -29,7 +29,7 @@ export function prefill(
   const valuesAt = keysAt + (headDim << 8)
   const rowBytes = headDim << 2
   const queryBlocks = size > 0 ? (count + size - 1) / size + 1 : 0
-  startRows(keyTable, valueTable)
+  startRows(keyTable, valueTable, 0)
   for (let first = 0; first < rows; first += BLOCK) {
     // Queries before this one see nothing of the block, nor of those that follow.
     const start = causal < 0 ? 0 : max32(0, first - causal) & ~3

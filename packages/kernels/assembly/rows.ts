@@ -7,19 +7,19 @@ let keyRow: i32 = 0
 let valueEntry: usize = 0
 let valueRow: i32 = 0
 
-/** Starts both walks. */
-export function startRows(keyTable: usize, valueTable: usize): void {
+/** Starts both walks at row `start`. */
+export function startRows(keyTable: usize, valueTable: usize, start: i32): void {
   keyEntry = keyTable
-  keyRow = 0
+  keyRow = start
   valueEntry = valueTable
-  valueRow = 0
+  valueRow = start
 }
 
 /** The next `count` keys as float32 `[count][headDim]`: where they lie, or decoded to `scratch`. */
 export function nextKeys(count: i32, headDim: usize, scratch: usize): usize {
   while (keyRow >= entryRows(keyEntry)) {
+    keyRow -= entryRows(keyEntry)
     keyEntry += ENTRY
-    keyRow = 0
   }
   if (entryCode(keyEntry) == 0 && entryRows(keyEntry) - keyRow >= count) {
     const address = entryAddress(keyEntry) + (<usize>keyRow * headDim << 2)
@@ -44,8 +44,8 @@ export function nextKeys(count: i32, headDim: usize, scratch: usize): usize {
 /** The same for values. Where the count is no multiple of four, rows of zeros follow up to the next one. */
 export function nextValues(count: i32, headDim: usize, scratch: usize): usize {
   while (valueRow >= entryRows(valueEntry)) {
+    valueRow -= entryRows(valueEntry)
     valueEntry += ENTRY
-    valueRow = 0
   }
   if (entryCode(valueEntry) == 0 && (count & 3) == 0 && entryRows(valueEntry) - valueRow >= count) {
     const address = entryAddress(valueEntry) + (<usize>valueRow * headDim << 2)

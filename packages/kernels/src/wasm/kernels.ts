@@ -55,6 +55,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
           headDim,
           rows.keyTable,
           rows.valueTable,
+          0,
           rows.rows,
           rows.bias,
           scaleOf(rows, queries),
@@ -109,6 +110,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         count,
         headDim,
         rows.keyTable,
+        0,
         rows.rows,
         rows.bias,
         scaleOf(rows, queries),
@@ -131,6 +133,8 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         headDim,
         rows.keyTable,
         rows.rows,
+        0,
+        rows.rows,
         rows.bias,
         scaleOf(rows, queries),
         rows.logWeight,
@@ -150,6 +154,8 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         count,
         headDim,
         rows.keyTable,
+        rows.rows,
+        0,
         rows.rows,
         rows.bias,
         scaleOf(rows, queries),
@@ -174,7 +180,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       const { kind, inputs, outputs, address, gain = 0 } = weights
       const { scales, minima } = weightsParts(weights)
       withRoom(inputs * 32, (panel) =>
-        wasm.linear(x, rows, inputs, WEIGHT_KINDS[kind], address, scales, minima, outputs, into, gain, panel),
+        wasm.linear(x, rows, inputs, WEIGHT_KINDS[kind], address, scales, minima, outputs, into, outputs, gain, panel),
       )
     },
     rmsNorm(x, rows, width, epsilon, into) {

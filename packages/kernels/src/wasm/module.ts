@@ -5,6 +5,7 @@ import { binary } from './binary.generated.ts'
 export interface KernelModule {
   begin(state: number, queries: number, headDim: number): void
   finish(state: number, queries: number, headDim: number, out: number): void
+  merge(max: number, sum: number, output: number, from: number, queries: number, headDim: number): void
   attend(
     max: number,
     sum: number,
@@ -14,6 +15,7 @@ export interface KernelModule {
     headDim: number,
     keyTable: number,
     valueTable: number,
+    start: number,
     rows: number,
     bias: number,
     scale: number,
@@ -48,6 +50,7 @@ export interface KernelModule {
     count: number,
     headDim: number,
     keyTable: number,
+    start: number,
     rows: number,
     bias: number,
     scale: number,
@@ -66,6 +69,8 @@ export interface KernelModule {
     headDim: number,
     keyTable: number,
     rows: number,
+    start: number,
+    end: number,
     bias: number,
     scale: number,
     logWeight: number,
@@ -82,6 +87,8 @@ export interface KernelModule {
     headDim: number,
     keyTable: number,
     rows: number,
+    start: number,
+    end: number,
     bias: number,
     scale: number,
     logWeight: number,
@@ -113,6 +120,7 @@ export interface KernelModule {
     minima: number,
     outputs: number,
     into: number,
+    stride: number,
     gain: number,
     scratch: number,
   ): void
