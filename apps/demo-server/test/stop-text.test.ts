@@ -24,7 +24,14 @@ it('lets the same through however the text comes in pieces', () => {
       expect(stop.ended).toBe(cut !== undefined)
       expect(shown + stop.end()).toBe(text.slice(0, cut))
     }),
-    { examples: [[['ab', 'ba'], ['abba', 'b']]] },
+    {
+      examples: [
+        [
+          ['ab', 'ba'],
+          ['abba', 'b'],
+        ],
+      ],
+    },
   )
 })
 

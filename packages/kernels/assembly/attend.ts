@@ -17,14 +17,15 @@ export const MAX_QUERIES: i32 = 12
 /**
  * A few queries see the rows from `start` to `rows`. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked
  * by one cursor each, so pages of keys and of values may end anywhere. Halves, packed keys, and packed values with a scale per token, are multiplied as they are;
- * other layouts are decoded first. `scratch`: 64 addends, logits, then one block of rows.
+ * other layouts are decoded first. Keys have `keyDim` channels, values `headDim`. `scratch`: 64 addends, logits, then one block of rows.
  */
 export function attend(
-  max: usize, sum: usize, output: usize, queries: usize, count: i32, headDim: usize,
+  max: usize, sum: usize, output: usize, queries: usize, count: i32, keyDim: usize, headDim: usize,
   keyTable: usize, valueTable: usize, start: i32, rows: i32, bias: usize, scale: f32, logWeight: f32, logitsInto: usize, stride: usize, scratch: usize,
 ): void {
   const logits = scratch + 256
   const decoded = logits + <usize>MAX_QUERIES * STRIDE
+  const keyBytes = keyDim << 2
   const rowBytes = headDim << 2
   let keyRow = start
   let valueRow = start
@@ -35,18 +36,18 @@ export function attend(
         keyRow -= entryRows(keyTable)
         keyTable += ENTRY
       }
-      if (keyRow == 0 && first + done + entryRows(keyTable) < rows) store<i32>(scratch, touchPage(keyTable + ENTRY, headDim))
+      if (keyRow == 0 && first + done + entryRows(keyTable) < rows) store<i32>(scratch, touchPage(keyTable + ENTRY, keyDim))
       const take = min(held - done, entryRows(keyTable) - keyRow)
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
-        dotRaw(entryAddress(keyTable) + <usize>keyRow * rowBytes, take, headDim, queries, count, into)
+        dotRaw(entryAddress(keyTable) + <usize>keyRow * keyBytes, take, keyDim, queries, count, into)
       } else if (entryCode(keyTable) == HALVES) {
-        dotHalf(entryAddress(keyTable) + (<usize>keyRow * rowBytes >> 1), take, headDim, queries, count, into, decoded)
-      } else if (direct(entryCode(keyTable), headDim)) {
-        dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, queries, count, into, decoded)
+        dotHalf(entryAddress(keyTable) + (<usize>keyRow * keyBytes >> 1), take, keyDim, queries, count, into, decoded)
+      } else if (direct(entryCode(keyTable), keyDim)) {
+        dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, keyDim, queries, count, into, decoded)
       } else {
-        dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, headDim, decoded)
-        dotRaw(decoded, take, headDim, queries, count, into)
+        dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, keyDim, decoded)
+        dotRaw(decoded, take, keyDim, queries, count, into)
       }
       done += take
       keyRow += take

@@ -15,18 +15,19 @@ const NEGLIGIBLE: f32 = 24
 
 /**
  * Many queries. Block of rows by block of rows: the keys are transposed once, then serve all queries of all heads of the group, four at a time,
- * each of which continues its running softmax; without `valueTable` only its max and sum. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
+ * each of which continues its running softmax; without `valueTable` only its max and sum. Keys have `keyDim` channels, values `headDim`. `scratch`: 4 factors, 64 addends, logits, then three blocks of rows.
  */
 export function prefill(
-  max: usize, sum: usize, output: usize, queries: usize, group: i32, count: i32, headDim: usize,
+  max: usize, sum: usize, output: usize, queries: usize, group: i32, count: i32, keyDim: usize, headDim: usize,
   keyTable: usize, valueTable: usize, rows: i32, bias: usize, scale: f32, logWeight: f32, causal: i32,
   size: i32, offsets: usize, indices: usize, scratch: usize,
 ): void {
   const addends = scratch + 16
   const logits = addends + 256
   const columnsAt = logits + 4 * STRIDE
-  const keysAt = columnsAt + (headDim << 8)
-  const valuesAt = keysAt + (headDim << 8)
+  const keysAt = columnsAt + (keyDim << 8)
+  const valuesAt = keysAt + (keyDim << 8)
+  const keyBytes = keyDim << 2
   const rowBytes = headDim << 2
   const queryBlocks = size > 0 ? (count + size - 1) / size + 1 : 0
   startRows(keyTable, valueTable, 0)
@@ -35,7 +36,7 @@ export function prefill(
     const start = causal < 0 ? 0 : max32(0, first - causal) & ~3
     if (start >= count) return
     const held = min(BLOCK, rows - first)
-    transpose(nextKeys(held, headDim, keysAt), held, headDim, columnsAt)
+    transpose(nextKeys(held, keyDim, keysAt), held, keyDim, columnsAt)
     const values = valueTable ? nextValues(held, headDim, valuesAt) : 0
     blockAddends(bias, first, held, logWeight, addends)
     for (let head = 0; head < group; head++) {
@@ -55,7 +56,7 @@ export function prefill(
         const i1 = <usize>(head * count + min(query + 1, last))
         const i2 = <usize>(head * count + min(query + 2, last))
         const i3 = <usize>(head * count + last)
-        tileLogits(columnsAt, queries + i0 * rowBytes, queries + i1 * rowBytes, queries + i2 * rowBytes, queries + i3 * rowBytes, headDim, columns, logits)
+        tileLogits(columnsAt, queries + i0 * keyBytes, queries + i1 * keyBytes, queries + i2 * keyBytes, queries + i3 * keyBytes, keyDim, columns, logits)
         let matters = false
         for (let j = 0; query + j <= last; j++) {
           const i = <usize>(head * count + query + j) << 2

@@ -22,6 +22,7 @@ export {
   type SoftmaxState,
   softmaxStateBytes,
 } from './kernels.ts'
+export { lowRankQueries } from './low-rank-queries.ts'
 export {
   packable,
   type PackedRow,

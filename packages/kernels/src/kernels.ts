@@ -65,12 +65,15 @@ export interface Rows {
   logWeight: number
 }
 
-/** The queries of one KV head: its group's query heads, `[group][count][headDim]` float32, rotated, not scaled. */
+/** The queries of one KV head: its group's query heads, `[group][count][keyDim]` float32, rotated, not scaled. */
 export interface Queries {
   address: number
   group: number
   count: number
+  /** Channels of values and outputs. */
   headDim: number
+  /** Channels of queries and keys, where they are not as many: see `lowRankQueries`. Default `headDim`. */
+  keyDim?: number
 }
 
 /**

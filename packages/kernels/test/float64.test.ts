@@ -32,8 +32,8 @@ function plain(
   keys: number[],
   values: number[],
 ): { out: Float32Array; sums: Float32Array } {
-  const { group, count, headDim } = queries
-  const q = get(heap, queries.address, group * count * headDim)
+  const { group, count, headDim, keyDim = headDim } = queries
+  const q = get(heap, queries.address, group * count * keyDim)
   const bias = rows.bias ? get(heap, rows.bias, rows.rows) : undefined
   const out = new Float32Array(group * count * headDim)
   const sums = new Float64Array(group * rows.rows)
@@ -41,7 +41,7 @@ function plain(
     const visible = causal < 0 ? rows.rows : Math.min(rows.rows, causal + (query % count) + 1)
     const logits = Array.from({ length: visible }, (_, row) => {
       let dot = 0
-      for (let c = 0; c < headDim; c++) dot += q[query * headDim + c] * keys[row * headDim + c]
+      for (let c = 0; c < keyDim; c++) dot += q[query * keyDim + c] * keys[row * keyDim + c]
       return (dot / Math.sqrt(headDim)) * rows.logitScale + rows.logWeight + (bias?.[row] ?? 0)
     })
     const largest = Math.max(...logits)
@@ -64,7 +64,7 @@ it('decode agrees with doubles over every layout', () => {
   fc.assert(
     fc.property(settings({ rows: 150, count: 2 }), (setting) => {
       const { queries, rows } = write(reference, setting)
-      const keys = decoded(reference, rows.keyTable, setting.keys.pages, queries.headDim)
+      const keys = decoded(reference, rows.keyTable, setting.keys.pages, setting.keyDim)
       const values = decoded(reference, rows.valueTable, setting.values.pages, queries.headDim)
       const { out: expected } = plain(heap, queries, rows, -1, keys, values)
       const state = heap.malloc(softmaxStateBytes(queries))
@@ -86,7 +86,7 @@ it('attention and column sums agree with doubles, and leave no bytes behind', ()
     fc.property(settings({ rows: 150, count: 40 }), fc.boolean(), (setting, causally) => {
       const { queries, rows } = write(reference, setting)
       const causal = causally ? Math.max(0, setting.rows - setting.count) : -1
-      const keys = decoded(reference, rows.keyTable, setting.keys.pages, queries.headDim)
+      const keys = decoded(reference, rows.keyTable, setting.keys.pages, setting.keyDim)
       const values = decoded(reference, rows.valueTable, setting.values.pages, queries.headDim)
       const expected = plain(heap, queries, rows, causal, keys, values)
       const before = heap.live

@@ -74,6 +74,7 @@ export function get(heap: Heap, address: number, count: number): Float32Array {
 
 export interface Setting {
   headDim: number
+  keyDim: number
   group: number
   count: number
   rows: number
@@ -85,21 +86,30 @@ export interface Setting {
   seed: number
 }
 
-export const settings = (most: { rows: number; count: number }, dims: fc.Arbitrary<number> = headDims): fc.Arbitrary<Setting> =>
+/** Keys have the values' channels, or others. */
+const twoDims = headDims.chain((headDim) =>
+  fc.record({ headDim: fc.constant(headDim), keyDim: fc.oneof({ weight: 3, arbitrary: fc.constant(headDim) }, headDims) }),
+)
+
+export const settings = (
+  most: { rows: number; count: number },
+  dims: fc.Arbitrary<Pick<Setting, 'headDim' | 'keyDim'>> = twoDims,
+): fc.Arbitrary<Setting> =>
   fc
     .record({
-      headDim: dims,
+      dims,
       group: fc.integer({ min: 1, max: 5 }),
       count: fc.integer({ min: 1, max: most.count }),
       rows: fc.integer({ min: 0, max: most.rows }),
     })
-    .chain(({ headDim, group, count, rows }) =>
+    .chain(({ dims: { headDim, keyDim }, group, count, rows }) =>
       fc.record({
         headDim: fc.constant(headDim),
+        keyDim: fc.constant(keyDim),
         group: fc.constant(group),
         count: fc.constant(count),
         rows: fc.constant(rows),
-        keys: cuts(rows, headDim),
+        keys: cuts(rows, keyDim),
         values: cuts(rows, headDim),
         bias: fc.boolean(),
         logitScale: fc.constantFrom(1, 0.5, 1.3),
@@ -110,12 +120,12 @@ export const settings = (most: { rows: number; count: number }, dims: fc.Arbitra
 
 /** A setting in the heap. */
 export function write(kernels: Kernels, setting: Setting): { queries: Queries; rows: Rows } {
-  const { headDim, group, count, rows, keys, values, bias, logitScale, logWeight, seed } = setting
+  const { headDim, keyDim, group, count, rows, keys, values, bias, logitScale, logWeight, seed } = setting
   const { heap } = kernels
   return {
-    queries: { address: put(heap, numbers(group * count * headDim, seed)), group, count, headDim },
+    queries: { address: put(heap, numbers(group * count * keyDim, seed)), group, count, headDim, keyDim },
     rows: {
-      keyTable: writePages(kernels, keys, headDim),
+      keyTable: writePages(kernels, keys, keyDim),
       keyPages: keys.pages.length,
       valueTable: writePages(kernels, values, headDim),
       valuePages: values.pages.length,

@@ -27,7 +27,7 @@ function both(bytes: number, run: (kernels: Kernels, at: number) => void): [Floa
 }
 
 const twoSegments = settings({ rows: 200, count: 4 }).chain((setting) =>
-  settings({ rows: 90, count: 1 }, fc.constant(setting.headDim)).map((more): [Setting, Setting] => [setting, more]),
+  settings({ rows: 90, count: 1 }, fc.constant(setting)).map((more): [Setting, Setting] => [setting, more]),
 )
 
 const settingsOfPages = headDims.chain((headDim) =>

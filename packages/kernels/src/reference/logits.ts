@@ -9,8 +9,8 @@ function visibleRows(rows: number, causal: number, i: number): number {
 
 /** A function that gives one query's logits for all rows, rounded to float32; rows that it may not see get -Infinity. */
 export function logitsOf(heap: Heap, queries: Queries, rows: Rows, causal: number): (query: number) => Float32Array {
-  const { headDim, count } = queries
-  const keys = decodeRows(heap, rows.keyTable, rows.keyPages, rows.rows, headDim)
+  const { headDim, keyDim = headDim, count } = queries
+  const keys = decodeRows(heap, rows.keyTable, rows.keyPages, rows.rows, keyDim)
   const { f32 } = heap
   const scale = rows.logitScale / Math.sqrt(headDim)
   return (query) => {
@@ -18,8 +18,8 @@ export function logitsOf(heap: Heap, queries: Queries, rows: Rows, causal: numbe
     const visible = visibleRows(rows.rows, causal, query % count)
     for (let row = 0; row < visible; row++) {
       let dot = 0
-      for (let channel = 0; channel < headDim; channel++) {
-        dot += f32[(queries.address >>> 2) + query * headDim + channel] * keys[row * headDim + channel]
+      for (let channel = 0; channel < keyDim; channel++) {
+        dot += f32[(queries.address >>> 2) + query * keyDim + channel] * keys[row * keyDim + channel]
       }
       out[row] = dot * scale + rows.logWeight + (rows.bias ? f32[(rows.bias >>> 2) + row] : 0)
     }

@@ -42,16 +42,17 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       else reference.begin(state, queries)
     },
     attend(state, queries, rows, logits) {
-      const { headDim, address } = queries
-      if (!fits(headDim)) return reference.attend(state, queries, rows, logits)
+      const { headDim, keyDim = headDim, address } = queries
+      if (!fits(headDim) || !fits(keyDim)) return reference.attend(state, queries, rows, logits)
       const all = queries.group * queries.count
       for (let first = 0; first < all; first += MAX_QUERIES) {
         wasm.attend(
           state + first * 4,
           state + (all + first) * 4,
           state + all * 8 + first * headDim * 4,
-          address + first * headDim * 4,
+          address + first * keyDim * 4,
           Math.min(MAX_QUERIES, all - first),
+          keyDim,
           headDim,
           rows.keyTable,
           rows.valueTable,
@@ -67,8 +68,8 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       }
     },
     prefill(state, queries, rows, causal, blocks) {
-      const { headDim, address, group, count } = queries
-      if (!fits(headDim)) return reference.prefill(state, queries, rows, causal, blocks)
+      const { headDim, keyDim = headDim, address, group, count } = queries
+      if (!fits(headDim) || !fits(keyDim)) return reference.prefill(state, queries, rows, causal, blocks)
       const all = group * count
       wasm.prefill(
         state,
@@ -77,6 +78,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         address,
         group,
         count,
+        keyDim,
         headDim,
         rows.keyTable,
         rows.valueTable,
@@ -102,13 +104,13 @@ export function wasmKernels(heap: WasmHeap): Kernels {
         wasm.probabilities(logits.address + i * logits.stride * 4, rows, f32[(state >>> 2) + i], f32[(state >>> 2) + all + i])
     },
     logits(queries, rows, causal, into) {
-      const { headDim, address, group, count } = queries
-      if (!fits(headDim)) return reference.logits(queries, rows, causal, into)
+      const { headDim, keyDim = headDim, address, group, count } = queries
+      if (!fits(keyDim)) return reference.logits(queries, rows, causal, into)
       wasm.logits(
         address,
         group,
         count,
-        headDim,
+        keyDim,
         rows.keyTable,
         0,
         rows.rows,
@@ -122,15 +124,15 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       )
     },
     columnSums(state, queries, rows, causal, sums) {
-      const { headDim, address, group, count } = queries
-      if (!fits(headDim)) return reference.columnSums(state, queries, rows, causal, sums)
+      const { headDim, keyDim = headDim, address, group, count } = queries
+      if (!fits(keyDim)) return reference.columnSums(state, queries, rows, causal, sums)
       wasm.columnSums(
         state,
         state + group * count * 4,
         address,
         group,
         count,
-        headDim,
+        keyDim,
         rows.keyTable,
         rows.rows,
         0,
@@ -144,15 +146,15 @@ export function wasmKernels(heap: WasmHeap): Kernels {
       )
     },
     columnMaxima(state, queries, rows, causal, maxima) {
-      const { headDim, address, group, count } = queries
-      if (!fits(headDim)) return reference.columnMaxima(state, queries, rows, causal, maxima)
+      const { headDim, keyDim = headDim, address, group, count } = queries
+      if (!fits(keyDim)) return reference.columnMaxima(state, queries, rows, causal, maxima)
       wasm.columnMaxima(
         state,
         state + group * count * 4,
         address,
         group,
         count,
-        headDim,
+        keyDim,
         rows.keyTable,
         rows.rows,
         0,
