@@ -31,3 +31,13 @@ export class KernelUnavailableError extends Error {
   readonly code = 'KVFOLD_KERNEL_UNAVAILABLE'
   override readonly name = 'KernelUnavailableError'
 }
+
+/** Threads that are gone, or that stopped in the middle of a call, whose results are then undefined. */
+export class KernelThreadError extends Error {
+  readonly code = 'KVFOLD_KERNEL_THREAD'
+  override readonly name = 'KernelThreadError'
+
+  constructor(problem: string) {
+    super(`${problem} Make new ones with threadedKernels(), and load models and caches anew on them.`)
+  }
+}

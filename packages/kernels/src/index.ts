@@ -1,8 +1,8 @@
 export { createKernels } from './create-kernels.ts'
-export { KernelArgumentError, KernelUnavailableError, OutOfMemoryError, UnsupportedTensorError } from './errors.ts'
+export { KernelArgumentError, KernelThreadError, KernelUnavailableError, OutOfMemoryError, UnsupportedTensorError } from './errors.ts'
 export { fromHalf, fromHalves, MAX_HALF, toHalf, toHalfSaturated, toHalves } from './half.ts'
 export type { Heap, WasmHeap } from './heap.ts'
-export { ownHeap } from './heap/own-heap.ts'
+export { ownHeap, sharedHeap } from './heap/own-heap.ts'
 export type { WasmMemory } from './heap/webassembly.ts'
 export { type TfjsHeap, tfjsHeap } from './heap/tfjs-heap.ts'
 export {
@@ -34,5 +34,6 @@ export {
   type WeightsShape,
 } from './packed-weights.ts'
 export { referenceKernels } from './reference/kernels.ts'
+export { type ThreadedKernels, threadedKernels } from './threads/threaded-kernels.ts'
 export { wasmKernels } from './wasm/kernels.ts'
 export type { ArrayTensor, Tensor } from './tensor.ts'

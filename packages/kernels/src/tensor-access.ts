@@ -1,7 +1,7 @@
 import { engine, type Tensor as TfjsTensor, tensor as tfjsTensor } from '@tensorflow/tfjs-core'
 import { UnsupportedTensorError } from './errors.ts'
 import type { Heap } from './heap.ts'
-import { isTfjsHeap, type TfjsHeap, type WasmBackend } from './heap/tfjs-heap.ts'
+import { tfjsHeap, type TfjsHeap, type WasmBackend } from './heap/tfjs-heap.ts'
 import type { Borrowed, Kernels, Output } from './kernels.ts'
 import type { ArrayTensor, Tensor } from './tensor.ts'
 
@@ -18,8 +18,12 @@ function borrow(heap: Heap, tensor: Tensor): Borrowed | Promise<Borrowed> {
   if ('data' in tensor && tensor.data instanceof Float32Array) return copyIn(heap, tensor.data, size)
   if (isTfjs(tensor)) {
     if (tensor.isDisposed) throw new UnsupportedTensorError('The tensor was disposed.')
-    const address = isTfjsHeap(heap) ? heap.addressOf(tensor.dataId) : undefined
-    if (address && size > 0) return { address, release: nothing }
+    const home = homeOf(tensor)
+    const address = home?.addressOf(tensor.dataId)
+    if (address && size > 0) {
+      if (home === heap) return { address, release: nothing }
+      return copyIn(heap, home!.f32.subarray(address >>> 2, (address >>> 2) + size), size)
+    }
     if (onGpu(tensor)) return tensor.data().then((data) => copyIn(heap, data as Float32Array, size))
   }
   if ('dataSync' in tensor && typeof tensor.dataSync === 'function') return copyIn(heap, tensor.dataSync() as Float32Array, size)
@@ -37,26 +41,51 @@ function copyIn(heap: Heap, data: Float32Array, size: number): Borrowed {
 
 function output(heap: Heap, like: Tensor, shape: readonly number[]): Output {
   const size = sizeOf(shape)
-  if (isTfjs(like) && size > 0 && isTfjsHeap(heap) && heap.addressOf(like.dataId) !== undefined) return outputInPlace(heap, shape)
+  const home = isTfjs(like) && size > 0 ? homeOf(like) : undefined
+  if (home === heap) return outputIn(home, shape)
   const address = heap.malloc(size * 4)
   return {
     address,
     finish() {
-      const data = heap.f32.slice(address >>> 2, (address >>> 2) + size)
+      const data = heap.f32.subarray(address >>> 2, (address >>> 2) + size)
+      const tensor = home ? copyOut(home, data, shape) : copied(like, data.slice(), shape)
       heap.free(address)
-      if (isTfjs(like)) return tfjsTensor(data, [...shape], 'float32')
-      return { shape: [...shape], dtype: 'float32', data } satisfies ArrayTensor
+      return tensor
     },
   }
 }
 
 /** A tfjs tensor whose memory is written before the engine hears of it. */
-function outputInPlace(heap: TfjsHeap, shape: readonly number[]): Output {
-  const backend = heap.backend as WasmBackend
+function outputIn(home: TfjsHeap, shape: readonly number[]): Output {
+  const backend = home.backend as WasmBackend
   const info = backend.makeOutput([...shape], 'float32')
   return {
-    address: heap.addressOf(info.dataId)!,
+    address: home.addressOf(info.dataId)!,
     finish: () => engine().makeTensorFromTensorInfo(info, backend as never),
+  }
+}
+
+/** The same with numbers of another heap, without what tfjs's `tensor` does beside copying. */
+function copyOut(home: TfjsHeap, data: Float32Array, shape: readonly number[]): Tensor {
+  const { address, finish } = outputIn(home, shape)
+  home.f32.set(data, address >>> 2)
+  return finish()
+}
+
+function copied(like: Tensor, data: Float32Array, shape: readonly number[]): Tensor {
+  if (isTfjs(like)) return tfjsTensor(data, [...shape], 'float32')
+  const plain: ArrayTensor = { shape: [...shape], dtype: 'float32', data }
+  return plain
+}
+
+/** The memory of tfjs's wasm backend, if the tensor lies there and the backend shows it. */
+function homeOf(tensor: TfjsTensor): TfjsHeap | undefined {
+  if (!engine().registry.wasm) return undefined
+  try {
+    const home = tfjsHeap()
+    return home.addressOf(tensor.dataId) === undefined ? undefined : home
+  } catch {
+    return undefined
   }
 }
 

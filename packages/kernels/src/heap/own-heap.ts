@@ -10,8 +10,17 @@ const MAX_PAGES = 65535
 
 /** A growable memory of our own. `limit` (bytes) bounds it; by default it may grow to almost 4 GiB. */
 export function ownHeap(options: { limit?: number } = {}): WasmHeap {
-  const maximum = Math.min(MAX_PAGES, Math.max(1, Math.ceil((options.limit ?? MAX_PAGES * PAGE) / PAGE)))
-  return new OwnHeap(new webAssembly.Memory({ initial: 1, maximum }), maximum * PAGE)
+  return heapOf(options.limit, false)
+}
+
+/** The same in a memory that threads share. Its views are over a SharedArrayBuffer, which some APIs refuse: give them a `slice`. */
+export function sharedHeap(options: { limit?: number } = {}): WasmHeap {
+  return heapOf(options.limit, true)
+}
+
+function heapOf(limit: number = MAX_PAGES * PAGE, shared: boolean): WasmHeap {
+  const maximum = Math.min(MAX_PAGES, Math.max(1, Math.ceil(limit / PAGE)))
+  return new OwnHeap(new webAssembly.Memory({ initial: 1, maximum, shared }), maximum * PAGE)
 }
 
 class OwnHeap extends Views implements WasmHeap {

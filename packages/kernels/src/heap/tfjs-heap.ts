@@ -32,10 +32,6 @@ export function tfjsHeap(): TfjsHeap {
   return heap
 }
 
-export function isTfjsHeap(heap: object): heap is TfjsHeap {
-  return heap instanceof SharedHeap
-}
-
 function memoryOf(backend: WasmBackend): WasmMemory {
   for (const item of Object.values(backend.wasm.asm ?? {})) if (item instanceof webAssembly.Memory) return item
   throw new KernelUnavailableError(

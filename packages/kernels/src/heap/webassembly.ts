@@ -10,7 +10,7 @@ export interface WasmModule {
 }
 
 interface WebAssemblyApi {
-  Memory: new (size: { initial: number; maximum: number }) => WasmMemory
+  Memory: new (size: { initial: number; maximum: number; shared?: boolean }) => WasmMemory
   Module: new (binary: Uint8Array) => WasmModule
   Instance: new (module: WasmModule, imports: Record<string, Record<string, unknown>>) => { readonly exports: unknown }
   validate(binary: Uint8Array): boolean
@@ -18,3 +18,8 @@ interface WebAssemblyApi {
 
 /** Undefined where the machine has no WebAssembly. */
 export const webAssembly: WebAssemblyApi = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly
+
+/** True if threads can share this memory. */
+export function isShared({ buffer }: WasmMemory): boolean {
+  return typeof SharedArrayBuffer !== 'undefined' && (buffer as ArrayBufferLike) instanceof SharedArrayBuffer
+}

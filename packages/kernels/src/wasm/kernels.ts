@@ -4,15 +4,15 @@ import { layoutCode, type Kernels, type Queries, type Rows } from '../kernels.ts
 import { weightsParts } from '../packed-weights.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
-import { instantiate } from './module.ts'
+import { instantiate, type KernelModule } from './module.ts'
 
 /** Heads that the compiled loops take: a multiple of 16 channels, up to this many. Others run on the reference kernels. */
-const MAX_HEAD = 256
-const MAX_QUERIES = 12
+export const MAX_HEAD = 256
+export const MAX_QUERIES = 12
 /** What the compiled product calls them. */
 const WEIGHT_KINDS = { f16: 16, bf16: 17, q8: 8, q4: 4 } as const
 /** Addends, factors and totals; the logits of a call's queries; three blocks of 64 rows. See the kernels for what lies where. */
-const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
+export const SCRATCH: number = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
 
 /**
  * The kernels in WebAssembly with SIMD, on a heap inside a wasm memory: tfjs's own (`tfjsHeap()`) or one of ours (`ownHeap()`).
@@ -21,8 +21,12 @@ const SCRATCH = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
 export function wasmKernels(heap: WasmHeap): Kernels {
   const wasm = instantiate(heap.memory)
   if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
+  return kernelsOf('wasm', heap, wasm, heap.reserve(SCRATCH))
+}
+
+/** Kernels that call the compiled loops, or what stands for them. `scratch`: the address of SCRATCH bytes. */
+export function kernelsOf(name: string, heap: WasmHeap, wasm: KernelModule, scratch: number): Kernels {
   const reference = referenceKernels(heap)
-  const scratch = heap.reserve(SCRATCH)
   const fits = (headDim: number): boolean => headDim % 16 === 0 && headDim <= MAX_HEAD
   /** Most products need no more room than there is already. */
   const withRoom = (bytes: number, use: (address: number) => void): void => {
@@ -34,7 +38,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
   const scaleOf = (rows: Rows, { headDim }: Queries): number => rows.logitScale / Math.sqrt(headDim)
 
   return {
-    name: 'wasm',
+    name,
     heap,
     ...tensorAccess(heap),
     begin(state, queries) {

@@ -1,5 +1,5 @@
-import { webAssembly, type WasmMemory, type WasmModule } from '../heap/webassembly.ts'
-import { binary } from './binary.generated.ts'
+import { isShared, webAssembly, type WasmMemory, type WasmModule } from '../heap/webassembly.ts'
+import { binary, shared } from './binary.generated.ts'
 
 /** What assembly/index.ts exports: addresses and numbers only. */
 export interface KernelModule {
@@ -136,23 +136,43 @@ export interface KernelModule {
 }
 
 /** Decoded, checked and compiled once: every heap gets an instance of it. Null where this machine cannot run it. */
-let compiled: WasmModule | null | undefined
+let plain: WasmModule | null | undefined
+let threaded: WasmModule | null = null
 
-function compile(): WasmModule | null {
-  const bytes = Uint8Array.from(atob(binary), (letter) => letter.charCodeAt(0))
-  return webAssembly?.validate(bytes) ? new webAssembly.Module(bytes) : null
+/** The compiled kernels that import such a memory; null where this machine cannot run them. */
+export function moduleFor(memory: WasmMemory): WasmModule | null {
+  if (!isShared(memory)) return compiled()
+  return (threaded ??= compile(sharedBytes()))
 }
 
 /** The kernels on a memory; undefined where there is no WebAssembly, or none with SIMD. */
 export function instantiate(memory: WasmMemory): KernelModule | undefined {
-  if (!supported()) return undefined
-  return new webAssembly.Instance(compiled!, { env: { memory, abort } }).exports as KernelModule
+  const module = moduleFor(memory)
+  return module ? (new webAssembly.Instance(module, { env: { memory, abort } }).exports as KernelModule) : undefined
 }
 
 /** False where there is no WebAssembly, or none with SIMD. */
 export function supported(): boolean {
-  if (compiled === undefined) compiled = compile()
-  return compiled !== null
+  return compiled() !== null
+}
+
+function compiled(): WasmModule | null {
+  if (plain === undefined) plain = compile(bytesOf(binary))
+  return plain
+}
+
+function compile(bytes: Uint8Array): WasmModule | null {
+  return webAssembly?.validate(bytes) ? new webAssembly.Module(bytes) : null
+}
+
+/** A memory that threads share must be imported as such: all else is the same code. */
+function sharedBytes(): Uint8Array {
+  const bytes = bytesOf(binary)
+  return Uint8Array.of(...bytes.subarray(0, shared.from), ...bytesOf(shared.bytes), ...bytes.subarray(shared.to))
+}
+
+function bytesOf(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
 }
 
 function abort(): never {
