@@ -1,5 +1,5 @@
 import { memory } from '@tensorflow/tfjs-core'
-import { tfjsHeap } from '@kvfold/kernels'
+import { threadedKernels, tfjsHeap } from '@kvfold/kernels'
 import { afterEach, beforeAll, expect, test } from 'vitest'
 import { LlamaModel } from '../src/decoder/model.ts'
 import { measureMatmuls } from '../src/decoder/matmuls.ts'
@@ -59,6 +59,30 @@ test.each(types)('weights that stay as their file has them give what decoded one
     model.dispose()
     expect([memory().numTensors, tfjsHeap().live]).toEqual([tensors, bytes])
   }
+})
+
+test('threads give what one gives, with weights and copies in their own memory', async () => {
+  // The head's 50 outputs do not fill eights: it stays float32, in tfjs's memory.
+  const own = { ...config, architecture: 'qwen2' as const, tiedEmbeddings: false, vocabulary: 50, feedForward: 2048 }
+  const weights = storedWeights(tinyWeights(own, 5, ['q_proj', 'k_proj', 'v_proj']), () => 'Q4_1')
+  const plain = await LlamaModel.load(own, weights)
+  const expected = await logits(plain)
+  plain.dispose()
+  const tensors = memory().numTensors,
+    bytes = tfjsHeap().live
+  const kernels = await threadedKernels({ threads: 2 })
+  const { live } = kernels.heap
+  const model = await LlamaModel.load(own, weights, { kernels })
+  expect(tfjsHeap().live).toBe(bytes)
+  const held = kernels.heap.live
+  // Products are the same to the bit; the threads may have taken more scratch.
+  expect(await logits(model)).toEqual(expected)
+  expect(kernels.heap.live - held).toBeLessThan(2 ** 18)
+  model.dispose()
+  expect(memory().numTensors).toBe(tensors)
+  expect(kernels.heap.live - live).toBeLessThan(2 ** 18)
+  await kernels.dispose()
+  expect(kernels.heap.live).toBe(0)
 })
 
 test('a packed model shows its projections, counts its products, and is the same model', async () => {

@@ -1,9 +1,19 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import type { Borrowed, Kernels } from '@kvfold/kernels'
 
-/** Where a tensor of the wasm backend lies, which takes no waiting. */
+/** Where a tensor of the wasm backend lies, for kernels in its own memory. */
 export function addressOf(kernels: Kernels, tensor: Tensor): number {
   return (kernels.borrow(tensor) as Borrowed).address
+}
+
+/** Calls `use` with a tensor's address: of a copy, if the kernels have another heap than the backend. */
+export function reading(kernels: Kernels, tensor: Tensor, use: (address: number) => void): void {
+  const { address, release } = kernels.borrow(tensor) as Borrowed
+  try {
+    use(address)
+  } finally {
+    release()
+  }
 }
 
 /** A new tensor [rows, width] that `write` fills. */

@@ -7,6 +7,7 @@ import { swiglu } from './swiglu.ts'
 import { apply, disposeLinear, type Linear } from './linear.ts'
 import { loadLinear, loadVector } from './load-linear.ts'
 import { retainingScores, type RetainingHead } from './retaining-heads.ts'
+import type { ModelKernels } from './model-kernels.ts'
 import { createNorm, normalize, normTensors, type Norm } from './norm.ts'
 
 /** One decoder block's parameters. */
@@ -26,8 +27,13 @@ export interface Layer {
 }
 
 /** Loads block `index`. `norm` is shared by all blocks. */
-export async function loadLayer(weights: Weights, config: ModelConfig, index: number, norm: Norm): Promise<Layer> {
-  const { kernels } = norm
+export async function loadLayer(
+  weights: Weights,
+  config: ModelConfig,
+  index: number,
+  norm: Norm,
+  kernels: ModelKernels | undefined,
+): Promise<Layer> {
   const { width, feedForward, queryHeads, kvHeads, headDim } = config
   const at = `model.layers.${index}`
   const before = await loadVector(weights, `${at}.input_layernorm.weight`, width)
@@ -44,7 +50,7 @@ export async function loadLayer(weights: Weights, config: ModelConfig, index: nu
     down: await loadLinear(weights, `${at}.mlp.down_proj`, feedForward, width, kernels),
     ...(config.queryKeyNorm && {
       heads: {
-        norm: createNorm(headDim, config.normEpsilon, kernels),
+        norm: createNorm(headDim, config.normEpsilon, norm.kernels),
         query: tensor1d(await loadVector(weights, `${at}.self_attn.q_norm.weight`, headDim)),
         key: tensor1d(await loadVector(weights, `${at}.self_attn.k_norm.weight`, headDim)),
       },

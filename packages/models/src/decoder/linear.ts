@@ -1,6 +1,6 @@
 import { add, fused, matMul, type Tensor1D, type Tensor2D } from '@tensorflow/tfjs-core'
 import { type Kernels, type PackedWeights, readWeights } from '@kvfold/kernels'
-import { addressOf, written } from './in-place.ts'
+import { reading, written } from './in-place.ts'
 
 /**
  * A matrix product with stored weights.
@@ -14,7 +14,7 @@ export interface Linear {
   /** Packed as the file has them, or float32 [in, out]: the wasm backend's fast product takes no transposed operand. */
   weight: PackedWeights | Tensor2D
   bias?: Tensor1D
-  /** Those that work on this backend's tensors, if there are any; packed weights need them. */
+  /** Those that multiply, if there are any; packed weights lie in their heap. */
   kernels: Kernels | undefined
 }
 
@@ -35,21 +35,27 @@ function multiply(kernels: Kernels, { inputs, outputs, weight, bias }: Linear, x
   const rows = x.shape[0]
   return written(kernels, x, rows, outputs, (address) => {
     fillWith(kernels, address, rows, outputs, onto, bias)
-    const from = addressOf(kernels, x)
-    if (isPacked(weight)) kernels.linear(from, rows, weight, address)
-    else kernels.matmul(from, { address: addressOf(kernels, weight), stride: outputs }, { address, stride: outputs }, rows, inputs, outputs)
+    reading(kernels, x, (from) => {
+      if (isPacked(weight)) return kernels.linear(from, rows, weight, address)
+      const into = { address, stride: outputs }
+      reading(kernels, weight, (at) => kernels.matmul(from, { address: at, stride: outputs }, into, rows, inputs, outputs))
+    })
   })
 }
 
 /** What products are added to: `onto`, the bias, both or zeros. */
 function fillWith(kernels: Kernels, address: number, rows: number, width: number, onto?: Tensor2D, bias?: Tensor1D): void {
   const numbers = (at: number, count: number): Float32Array => kernels.heap.f32.subarray(at >>> 2, (at >>> 2) + count)
-  const into = numbers(address, rows * width)
-  if (onto) into.set(numbers(addressOf(kernels, onto), into.length))
-  else into.fill(0)
+  // Made where it is used: a borrowed copy may grow the memory, which ends older views.
+  const into = (): Float32Array => numbers(address, rows * width)
+  if (onto) reading(kernels, onto, (at) => into().set(numbers(at, rows * width)))
+  else into().fill(0)
   if (!bias) return
-  const values = numbers(addressOf(kernels, bias), width)
-  for (let row = 0; row < into.length; row += width) for (let i = 0; i < width; i++) into[row + i] += values[i]
+  reading(kernels, bias, (at) => {
+    const values = numbers(at, width),
+      sums = into()
+    for (let row = 0; row < sums.length; row += width) for (let i = 0; i < width; i++) sums[row + i] += values[i]
+  })
 }
 
 export function isPacked(weight: Linear['weight']): weight is PackedWeights {

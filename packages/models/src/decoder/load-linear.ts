@@ -3,6 +3,7 @@ import { type Kernels, packable, type PackedWeights, putPackedWeights, weightsBy
 import { ModelFormatError } from '../errors.ts'
 import type { Rows, StoredTensor, Weights } from '../weights/weights.ts'
 import type { Linear } from './linear.ts'
+import type { ModelKernels } from './model-kernels.ts'
 
 /**
  * Loads `${name}.weight` ([out, in]) and, if there is one, `${name}.bias`. `gain` [in] multiplies the inputs: that of the RMS norm before the
@@ -13,7 +14,7 @@ export async function loadLinear(
   name: string,
   inputs: number,
   outputs: number,
-  kernels: Kernels | undefined,
+  kernels: ModelKernels | undefined,
   gain?: Float32Array,
 ): Promise<Linear> {
   const rows = await need(weights, `${name}.weight`, [outputs, inputs]).load()
@@ -22,10 +23,13 @@ export async function loadLinear(
 }
 
 /** The same from rows that are loaded already, without a bias. */
-export function linearOf(rows: Rows, inputs: number, outputs: number, kernels: Kernels | undefined, gain?: Float32Array): Linear {
-  const keep = kernels && rows.packed && packable(inputs, outputs)
-  const weight = keep ? pack(kernels, rows.packed, inputs, outputs, gain) : transposed(rows, inputs, outputs, gain)
-  return { inputs, outputs, weight, kernels }
+export function linearOf(rows: Rows, inputs: number, outputs: number, kernels: ModelKernels | undefined, gain?: Float32Array): Linear {
+  if (kernels && rows.packed && packable(inputs, outputs)) {
+    const { products } = kernels
+    return { inputs, outputs, weight: pack(products, rows.packed, inputs, outputs, gain), kernels: products }
+  }
+  // Float32 weights are the backend's tensors: they are not copied for every product.
+  return { inputs, outputs, weight: transposed(rows, inputs, outputs, gain), kernels: kernels?.tensors }
 }
 
 function pack(

@@ -34,13 +34,14 @@ export async function loadParameters(
     progress.signal?.throwIfAborted()
   }
   try {
-    const kernels = modelKernels()
-    parameters.norm = createNorm(width, normEpsilon, kernels)
+    const tensors = modelKernels()
+    const kernels = tensors && { tensors, products: progress.kernels ?? tensors }
+    parameters.norm = createNorm(width, normEpsilon, tensors)
     const embedding = await loadEmbedding(weights, vocabulary, width)
     parameters.embedding = embedding
     step(1)
     for (let i = 0; i < config.layers; i++) {
-      const layer = await loadLayer(weights, config, i, parameters.norm)
+      const layer = await loadLayer(weights, config, i, parameters.norm, kernels)
       parameters.layers.push(layer)
       if (retaining) layer.retaining = await loadRetainingHead(retaining, config, i)
       step(i + 2)
