@@ -11,6 +11,7 @@ import { load, REFERENCE } from '../load.ts'
 import { significant } from '../terminal/format.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
+import { threadsOption } from './options.ts'
 
 export function benchCommand(program: Command): void {
   program
@@ -24,6 +25,7 @@ export function benchCommand(program: Command): void {
       '--compression',
       'measure instead what choosing rows costs: a prompt under every eviction method against one under none (six minutes)',
     )
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExamples:\n  kvfold bench\n  kvfold bench --compression')
     .action(bench)
@@ -31,12 +33,13 @@ export function benchCommand(program: Command): void {
 
 interface BenchOptions {
   model: string
+  threads: number
   compression?: boolean
   json?: boolean
 }
 
-async function bench({ model, compression = false, json = false }: BenchOptions): Promise<void> {
-  const loaded = await load(model, json)
+async function bench({ model, threads, compression = false, json = false }: BenchOptions): Promise<void> {
+  const loaded = await load(model, json, threads)
   const task = startTask('Measuring', json)
   let rows: BenchRow[]
   if (compression) rows = await benchCompression(loaded, 4096, (done, total) => task.update(percent(done, total)))

@@ -8,10 +8,11 @@ import { registry } from '../registry.ts'
 import { bytes, duration, percentage, times } from '../terminal/format.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
-import { integer } from './options.ts'
+import { integer, threadsOption } from './options.ts'
 
 interface DemoOptions {
   policy: string
+  threads: number
   context: number
   questions: number
   seed: number
@@ -32,6 +33,7 @@ export function demoCommand(program: Command): void {
     .option('-c, --context <tokens>', 'length of the document with a question', integer(256), 4096)
     .option('-q, --questions <n>', `how many of the ${FACTS} hidden numbers to ask for`, integer(1), 3)
     .option('--question-aware', 'let the policy see each question before it compresses')
+    .addOption(threadsOption())
     .option('--seed <n>', 'of the document', integer(0), 1)
     .addHelpText(
       'after',
@@ -48,7 +50,7 @@ interface Pair {
 
 async function demo(options: DemoOptions): Promise<void> {
   const policy = registry.policy(options.policy)
-  const loaded = await load(REFERENCE, false)
+  const loaded = await load(REFERENCE, false, options.threads)
   const pool = new Pool(TASK_TEXT, createRandom(options.seed))
   const writer = new PromptWriter(TASK_TEXT, loaded.tokenizer, await heldOutDocuments())
   const facts = needles(TASK_TEXT, pool, 'needle-number', FACTS)

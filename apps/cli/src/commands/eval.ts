@@ -7,10 +7,11 @@ import { registry } from '../registry.ts'
 import { bytes, duration, percentage, significant, times } from '../terminal/format.ts'
 import { percent, startTask } from '../terminal/task.ts'
 import { table } from '../terminal/table.ts'
-import { integer, list } from './options.ts'
+import { integer, list, threadsOption } from './options.ts'
 
 interface EvalOptions {
   model: string
+  threads: number
   tasks: string[]
   context: number
   samples: number
@@ -36,6 +37,7 @@ export function evalCommand(program: Command): void {
     .option('-m, --model <model>', 'reference, a folder, a .gguf file, or a repository on the Hugging Face hub', REFERENCE)
     .option('--question-aware', 'let policies see the question before they compress')
     .option('--text <file>', 'hide facts in this text instead of the built-in one')
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -57,7 +59,7 @@ async function run(options: EvalOptions): Promise<void> {
   const { json = false, questionAware = false, tasks, context, samples, seed } = options
   const policies = options.policies.map((text) => registry.policy(text)).filter((policy) => policy.text !== 'full')
   const documents = options.text ? [await readText(options.text)] : await heldOutDocuments()
-  const { model, tokenizer, kernels } = await load(options.model, json)
+  const { model, tokenizer, kernels } = await load(options.model, json, options.threads)
   const task = startTask('Evaluating', false)
   const abort = new AbortController()
   const rows = await evaluate({

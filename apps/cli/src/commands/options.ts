@@ -1,5 +1,6 @@
+import { availableParallelism } from 'node:os'
 import type { SamplingOptions } from '@kvfold/models'
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 
 /** A whole number of at least `least`. */
 export function integer(least: number): (text: string) => number {
@@ -27,6 +28,21 @@ export function list(separator: string): (text: string) => string[] {
       .split(separator)
       .map((item) => item.trim())
       .filter(Boolean)
+}
+
+/** So many share the memory of most machines well. */
+const MOST_THREADS = 4
+
+/** How many threads compute. */
+export function threadsOption(): Option {
+  return new Option('--threads <n>', `threads that compute; auto: one for each core, ${MOST_THREADS} at most`).argParser(threads).default(1)
+}
+
+function threads(text: string): number {
+  if (text === 'auto') return Math.min(MOST_THREADS, availableParallelism())
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 1 || count > 16) throw new InvalidArgumentError('Give auto, or a whole number from 1 to 16.')
+  return count
 }
 
 /** What `samplingOptions` adds. */

@@ -11,13 +11,14 @@ import { readText } from '../read-text.ts'
 import { registry } from '../registry.ts'
 import { still } from '../still.ts'
 import { percent, startTask } from '../terminal/task.ts'
-import { sampling, samplingOptions, type SamplingFlags } from './options.ts'
+import { sampling, samplingOptions, threadsOption, type SamplingFlags } from './options.ts'
 
 interface RunOptions extends SamplingFlags {
   model: string
   context: string
   question: string
   policy: string
+  threads: number
   questionAware?: boolean
   report?: string
   png?: string
@@ -39,6 +40,7 @@ export function runCommand(program: Command): void {
   samplingOptions(command)
     .option('--report <file>', 'write what was kept of every token, step by step, as one file of HTML')
     .option('--png <file>', 'write a picture of what was kept in the end')
+    .addOption(threadsOption())
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -60,7 +62,7 @@ async function run(options: RunOptions): Promise<void> {
   const files = [options.report, options.png].filter((file) => file !== undefined)
   for (const file of files) await checkFolder(file)
   const document = await readText(options.context)
-  const loaded = await load(options.model, json)
+  const loaded = await load(options.model, json, options.threads)
   const prompt = questionPrompt(loaded.tokenizer, document, options.question)
   const task = startTask(`Reading ${prompt.context.length + prompt.question.length} tokens`, json)
   const result = await answer(loaded, policy, prompt, {

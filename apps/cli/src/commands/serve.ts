@@ -7,10 +7,11 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { UsageError } from '../errors.ts'
 import { load, REFERENCE } from '../load.ts'
 import { registry } from '../registry.ts'
-import { integer } from './options.ts'
+import { integer, threadsOption } from './options.ts'
 
 interface ServeFlags {
   model: string
+  threads: number
   port: number
   host: string
   budget: number
@@ -35,6 +36,7 @@ export function serveCommand(program: Command): void {
     .option('--disk <bytes>', 'of session files', size, 4e9)
     .option('--sessions <folder>', 'where idle sessions lie, also when the server is off (default: one for temporary files)')
     .addOption(new Option('--api-key <key>', 'that every request must bring').env('KVFOLD_API_KEY'))
+    .addOption(threadsOption())
     .option('--max-tokens <n>', 'most new tokens of a request', integer(1), 1024)
     .option('--max-context <n>', 'most tokens of a prompt and its answer (default: what the model knows)', integer(2))
     .addHelpText('after', '\nExamples:\n  kvfold serve\n  kvfold serve --port 9000 --budget 2GB --sessions ./sessions')
@@ -59,11 +61,11 @@ function page(): string | undefined {
   return existsSync(index) ? dirname(index) : undefined
 }
 
-async function serve({ model, apiKey, ...options }: ServeFlags): Promise<void> {
+async function serve({ model, threads, apiKey, ...options }: ServeFlags): Promise<void> {
   if (apiKey === '') throw new UsageError('The API key is empty: give one, or leave it out.')
   // Only this command needs a server.
   const server = await import('@kvfold/demo-server')
-  const loaded = await load(model, false)
+  const loaded = await load(model, false, threads)
   const { url, close } = await server
     .serve({ ...loaded, ...options, apiKey, registry, page: page() })
     .catch((error: NodeJS.ErrnoException) => {
