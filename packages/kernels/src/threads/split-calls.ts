@@ -44,23 +44,40 @@ export function splitCalls(own: KernelModule, pool: Pool, states: number): Kerne
   return {
     ...own,
     attend(...args) {
-      const [max, sum, output, queries, count, headDim, keyTable, valueTable, start, rows, ...rest] = args
-      if (2 * count * headDim * (rows - start) < WORTH) return own.attend(...args)
+      const [max, sum, output, queries, count, keyDim, headDim, keyTable, valueTable, start, rows, ...rest] = args
+      if (count * (keyDim + headDim) * (rows - start) < WORTH) return own.attend(...args)
       let parts = 0
       const stateOf = (part: number): number => states + (part - 1) * STATE
       rowParts(start, rows, threads, (from, to) => {
         const state = stateOf(parts)
         if (parts > 0) own.begin(state, count, headDim)
         const into = parts > 0 ? [state, state + count * 4, state + count * 8] : [max, sum, output]
-        pool.add('attend', [...into, queries, count, headDim, keyTable, valueTable, from, to, ...rest])
+        pool.add('attend', [...into, queries, count, keyDim, headDim, keyTable, valueTable, from, to, ...rest])
         parts++
       })
       pool.run()
       for (let part = 1; part < parts; part++) own.merge(max, sum, output, stateOf(part), count, headDim)
     },
     prefill(...args) {
-      const [max, sum, output, queries, group, count, headDim, keyTable, valueTable, rows, bias, scale, logWeight, causal, ...sparse] = args
-      if (2 * group * count * headDim * rows < WORTH) return own.prefill(...args)
+      const [
+        max,
+        sum,
+        output,
+        queries,
+        group,
+        count,
+        keyDim,
+        headDim,
+        keyTable,
+        valueTable,
+        rows,
+        bias,
+        scale,
+        logWeight,
+        causal,
+        ...sparse
+      ] = args
+      if (group * count * (keyDim + headDim) * rows < WORTH) return own.prefill(...args)
       const [size, offsets, indices, scratch] = sparse
       const blocks = size > 0 ? Math.ceil(count / size) + 1 : 0
       // Fours of queries, and whole blocks of them, are computed together.
@@ -71,9 +88,24 @@ export function splitCalls(own: KernelModule, pool: Pool, states: number): Kerne
         const seen = causal < 0 ? causal : causal + first
         for (let head = 0; head < group; head++) {
           const at = head * count + first
-          const part = [max + at * 4, sum + at * 4, output + at * headDim * 4, queries + at * headDim * 4, 1, Math.min(step, count - first)]
+          const part = [max + at * 4, sum + at * 4, output + at * headDim * 4, queries + at * keyDim * 4, 1, Math.min(step, count - first)]
           const list = size > 0 ? offsets + (head * blocks + first / size) * 4 : 0
-          pool.add('prefill', [...part, headDim, keyTable, valueTable, rows, bias, scale, logWeight, seen, size, list, indices, scratch])
+          pool.add('prefill', [
+            ...part,
+            keyDim,
+            headDim,
+            keyTable,
+            valueTable,
+            rows,
+            bias,
+            scale,
+            logWeight,
+            seen,
+            size,
+            list,
+            indices,
+            scratch,
+          ])
         }
       }
       pool.run()
