@@ -53,14 +53,10 @@ function dot1(keys: usize, rows: i32, rowBytes: usize, query: usize, into: usize
     let q = query
     let a = f32x4.splat(0)
     let b = a
-    let c = a
-    let d = a
-    for (const end = keys + rowBytes; keys < end; keys += 64, q += 64) {
+    for (const end = keys + rowBytes; keys < end; keys += 32, q += 32) {
       a = madd(a, v128.load(q), v128.load(keys))
       b = madd(b, v128.load(q, 16), v128.load(keys, 16))
-      c = madd(c, v128.load(q, 32), v128.load(keys, 32))
-      d = madd(d, v128.load(q, 48), v128.load(keys, 48))
     }
-    store<f32>(into, sumLanes(f32x4.add(f32x4.add(a, b), f32x4.add(c, d))))
+    store<f32>(into, sumLanes(f32x4.add(a, b)))
   }
 }
