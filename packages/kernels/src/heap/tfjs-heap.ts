@@ -6,7 +6,7 @@ import { webAssembly, type WasmMemory } from './webassembly.ts'
 
 /** What we use of tfjs's wasm backend; its own types do not show it. */
 export interface WasmBackend {
-  wasm: { asm: Record<string, unknown>; _malloc(bytes: number): number; _free(address: number): void }
+  wasm: { asm: Record<string, unknown>; wasmMemory?: WasmMemory; _malloc(bytes: number): number; _free(address: number): void }
   dataIdMap: { has(dataId: object): boolean; get(dataId: object): { memoryOffset: number } }
   makeOutput(shape: readonly number[], dtype: 'float32'): { dataId: object; shape: number[]; dtype: 'float32' }
 }
@@ -32,7 +32,9 @@ export function tfjsHeap(): TfjsHeap {
   return heap
 }
 
+/** tfjs's builds for one thread export their memory, the one for several imports it. */
 function memoryOf(backend: WasmBackend): WasmMemory {
+  if (backend.wasm.wasmMemory) return backend.wasm.wasmMemory
   for (const item of Object.values(backend.wasm.asm ?? {})) if (item instanceof webAssembly.Memory) return item
   throw new KernelUnavailableError(
     "This version of tfjs's wasm backend does not show its memory. Use version 4.22, or wasmKernels(ownHeap()).",
