@@ -55,7 +55,8 @@ export function createApp(options: AppOptions): Hono<Env> {
     metrics.requests.inc({ route: status === 404 ? 'none' : path.startsWith('/assets/') ? '/assets' : path, status })
     c.var.log[path === '/healthz' ? 'debug' : 'info']({ method, path, status, ms: Math.round(performance.now() - start) }, 'request')
   })
-  app.use(secureHeaders({ contentSecurityPolicy: CONTENT_POLICY, strictTransportSecurity: false }))
+  // Isolated, a page's threads may share memory.
+  app.use(secureHeaders({ contentSecurityPolicy: CONTENT_POLICY, crossOriginEmbedderPolicy: true, strictTransportSecurity: false }))
   app.onError((error, c) => {
     const known = c.req.raw.signal.aborted ? new ClientLeftError() : httpError(error)
     if (known.status === 500) c.var.log.error({ error }, 'request failed')

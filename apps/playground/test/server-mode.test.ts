@@ -56,7 +56,7 @@ describe.skipIf(!executablePath)('the page, from a KVFold server', () => {
     expect(await page.getByText('no request makes it write or send files').isVisible()).toBe(true)
   })
 
-  it('runs in the browser under the server’s content policy too', async () => {
+  it('runs in the browser under the server’s content policy too, with threads', async () => {
     const { page } = playground
     await page.getByLabel('Run in').selectOption('browser')
     await playground.ready()
@@ -64,5 +64,8 @@ describe.skipIf(!executablePath)('the page, from a KVFold server', () => {
     await page.getByLabel('The policy sees the question').setChecked(false)
     await playground.ask()
     expect(await playground.answer('small')).toContain(NUMBER)
+    expect(await page.evaluate('crossOriginIsolated')).toBe(true)
+    expect(page.workers().some((worker) => worker.url().startsWith('blob:'))).toBe(true)
+    expect(playground.problems).toEqual([])
   })
 })

@@ -1,4 +1,4 @@
-import { createKernels, type Kernels } from '@kvfold/kernels'
+import { createKernels, type Kernels, KernelUnavailableError, type ThreadedKernels, threadedKernels } from '@kvfold/kernels'
 import { bytesFiles, loadModelFiles, loadTokenizer, UnsupportedModelError, type LlamaModel, type Tokenizer } from '@kvfold/models'
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm'
 import plain from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url'
@@ -25,10 +25,27 @@ export async function openTokenizer(): Promise<Tokenizer> {
 /** The reference model on the backend that the worker is named after. Throws DownloadError, ModelFormatError, UnsupportedModelError. */
 export async function openModel(onProgress: (event: LoadEvent) => void): Promise<Loaded> {
   const [files] = await Promise.all([fetchModel((done, total) => onProgress({ stage: 'fetch', done, total })), startBackend()])
-  const { model, tokenizer } = await loadModelFiles(bytesFiles('model', files), {
+  const threads = await openThreads()
+  const loading = loadModelFiles(bytesFiles('model', files), {
+    kernels: threads,
     onProgress: ({ done, total }) => onProgress({ stage: 'start', done, total }),
   })
-  return { model, tokenizer: tokenizer!, kernels: createKernels() }
+  const { model, tokenizer } = await loading.catch(async (error: unknown) => {
+    await threads?.dispose()
+    throw error
+  })
+  return { model, tokenizer: tokenizer!, kernels: threads ?? createKernels() }
+}
+
+/** Where a browser lets threads share memory. On a GPU, they would have little to do. */
+async function openThreads(): Promise<ThreadedKernels | undefined> {
+  if (!self.crossOriginIsolated || self.name === 'webgpu') return undefined
+  try {
+    return await threadedKernels()
+  } catch (error) {
+    if (error instanceof KernelUnavailableError) return undefined
+    throw error
+  }
 }
 
 async function startBackend(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Words of the block by which threads agree, each on a cache line of its own. A call has TASKS tasks, numbered from 0; who lowers NEXT from n to
+ * Words of the block by which threads agree, each on a cache line of its own. A call's tasks are numbered from 0; who lowers NEXT from n to
  * n - 1 runs task n - 1, and lowers LEFT when it is done. A thread that wakes up late finds NEXT at 0 or below, and nothing to do.
  */
 export const NEXT = 0

@@ -63,9 +63,9 @@ export class Pool {
   /** Gives every thread so much scratch. */
   scratch(bytes: number): void {
     if (bytes <= this.room) return
+    const address = this.heap.malloc(bytes * this.threads)
     if (this.room) this.heap.free(this.words[SCRATCH_AT] >>> 0)
-    this.room = 0
-    this.words[SCRATCH_AT] = this.heap.malloc(bytes * this.threads)
+    this.words[SCRATCH_AT] = address
     this.words[SCRATCH_EACH] = this.room = bytes
   }
 

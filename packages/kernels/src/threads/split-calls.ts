@@ -134,18 +134,8 @@ export function splitCalls(own: KernelModule, pool: Pool, states: number): Kerne
       const bytes = (inputs * Math.min(kind, 16)) / 8
       columnParts(outputs, threads, (from, to) => {
         const scale = (from * inputs) / 16
-        pool.add('linear', [
-          x,
-          rows,
-          inputs,
-          kind,
-          codes + from * bytes,
-          scales + scale,
-          minima + scale,
-          to - from,
-          into + from * 4,
-          ...rest,
-        ])
+        const part = [codes + from * bytes, scales + scale, minima + scale, to - from, into + from * 4]
+        pool.add('linear', [x, rows, inputs, kind, ...part, ...rest])
       })
       pool.run()
     },

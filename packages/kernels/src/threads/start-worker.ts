@@ -11,15 +11,14 @@ export interface RunningWorker {
 interface NodeWorker {
   terminate(): Promise<unknown>
   once(event: string, listener: (value: unknown) => void): void
-  postMessage(message: unknown): void
+  postMessage(message: unknown, transfer: []): void
   unref(): void
 }
 
 /** What we use of a page's. */
 interface PageWorker {
-  onmessage: (message: unknown) => void
-  onerror: (event: { message: string }) => void
-  postMessage(message: unknown): void
+  addEventListener(event: string, listener: (event: { message?: string }) => void, options: { once: true }): void
+  postMessage(message: unknown, transfer: []): void
 }
 
 type NodeThreads = { Worker: new (source: string, options: { eval: true }) => NodeWorker }
@@ -45,7 +44,7 @@ async function inNode({ Worker }: NodeThreads, start: WorkerStart): Promise<Runn
   await new Promise<unknown>((resolve, reject) => {
     worker.once('message', resolve)
     worker.once('error', reject)
-    worker.postMessage(start)
+    worker.postMessage(start, [])
   })
   // A program ends without having to end its workers.
   worker.unref()
@@ -56,13 +55,11 @@ async function inPage(start: WorkerStart): Promise<RunningWorker> {
   const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }))
   const { Worker } = globalThis as unknown as { Worker: new (url: string) => PageWorker }
   const worker = new Worker(url)
-  const message = (): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      worker.onmessage = resolve
-      worker.onerror = ({ message: problem }) => reject(new Error(problem))
-    })
-  worker.postMessage(start)
-  await message().finally(() => URL.revokeObjectURL(url))
-  const ended = message()
+  worker.postMessage(start, [])
+  await new Promise<unknown>((resolve, reject) => {
+    worker.addEventListener('message', resolve, { once: true })
+    worker.addEventListener('error', ({ message = 'no reason given' }) => reject(new Error(message)), { once: true })
+  }).finally(() => URL.revokeObjectURL(url))
+  const ended = new Promise<unknown>((resolve) => worker.addEventListener('message', resolve, { once: true }))
   return { ended: () => ended }
 }
