@@ -5,7 +5,7 @@ import { HEAD, queriesOf, release, segment } from './segment.mjs'
 const GROUP = 3
 
 /** A decode step of every segment, one after the other. */
-function step(kernels, { queries, state, out }, segments) {
+export function step(kernels, { queries, state, out }, segments) {
   for (const rows of segments) {
     kernels.begin(state, queries)
     kernels.attend(state, queries, rows)

@@ -4,9 +4,10 @@ import { createKernels } from '@kvfold/kernels'
 import { againstRaw, againstTfjs } from './decode.mjs'
 import { benchMoves } from './moves.mjs'
 import { benchPrefill } from './prefill.mjs'
+import { benchThreads } from './threads.mjs'
 
 /**
- * The kernels against tfjs's operations, and packed rows against float32 ones, in this process.
+ * The kernels against tfjs's operations, packed rows against float32 ones, and two threads against one, in this process.
  * @returns {Promise<import('./compare.mjs').BenchRow[]>}
  */
 export async function benchKernels() {
@@ -23,5 +24,6 @@ export async function benchKernels() {
     await againstRaw(kernels, 8192, 16, 4, 'token', 0.5),
     ...(await benchPrefill(kernels, 4096)),
     ...(await benchMoves(kernels, 4096)),
+    ...(await benchThreads()),
   ]
 }
