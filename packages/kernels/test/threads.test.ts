@@ -158,8 +158,8 @@ describe('threads compute what one computes', () => {
           const shape = { kind, inputs: blocks * 32, outputs: eights * 8 }
           const { inputs, outputs } = shape
           const weights = { ...shape, gain: gained ? put(heap, numbers(inputs, 2)) : undefined, address: heap.malloc(weightsBytes(shape)) }
-          const scales = numbers(blocks, 3)
           for (let output = 0; output < outputs; output++) {
+            const scales = numbers(blocks, 3 * output + 1)
             const codes = numbers(inputs, output).map((x) => Math.round((x + 3) * (kind === 'q4' ? 2.5 : kind === 'q8' ? 20 : 2500)))
             putPackedWeights(heap, weights, output, { codes, scales, minima: scales })
           }
@@ -176,7 +176,7 @@ describe('threads compute what one computes', () => {
         })
         expect(a).toEqual(b)
       }),
-      { numRuns: 40 },
+      { numRuns: 60 },
     )
   })
 })
