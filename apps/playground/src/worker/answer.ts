@@ -5,7 +5,6 @@ import type { Kept, Stats } from '../engine/engine.ts'
 import { heldIn } from './held-in.ts'
 import type { Loaded } from './loaded.ts'
 import { pausingCache } from './pausing-cache.ts'
-import { piecesOf } from './prompt.ts'
 import { chunkOf, progressEvents, type SideOptions } from './read-cache.ts'
 import { Stopwatch } from './stopwatch.ts'
 
@@ -46,7 +45,7 @@ export class Answer {
     this.start = start
     this.options = options
     this.before = start.reused ? 0 : start.readMs
-    this.pieces = [...start.pieces, ...piecesOf(loaded.tokenizer, start.asked)]
+    this.pieces = [...start.pieces, ...loaded.tokenizer.pieces(start.asked)]
     this.stream = loaded.tokenizer.stream()
     const { cache, asked } = start
     const chunk = chunkOf(cache.policy)
@@ -70,8 +69,8 @@ export class Answer {
     start.recorder?.look()
     if (done) return this.end()
     times.push(ms)
-    this.pieces.push(...piecesOf(this.loaded.tokenizer, [value.token]))
     const piece = this.stream.push(value.token)
+    this.pieces.push(piece)
     // The model was taught to answer in one line.
     const line = piece.indexOf('\n')
     this.say(line < 0 ? piece : piece.slice(0, line), ms)

@@ -4,7 +4,7 @@ import { cachegenCoding } from '@kvfold/quant'
 import type { OpenedFile } from '../engine/engine.ts'
 import { registry } from '../registry.ts'
 import type { Loaded } from './loaded.ts'
-import { documentTokens, piecesOf } from './prompt.ts'
+import { documentTokens } from './prompt.ts'
 import { readDocument, type ReadCache, type SideOptions } from './read-cache.ts'
 
 /** What cache files may be coded with: the same as the command's. */
@@ -29,7 +29,7 @@ export class KeptCaches {
     documents.delete(options.side)
     await kept?.cache.dispose()
     const tokens = documentTokens(loaded.tokenizer, text)
-    const read = { ...(await readDocument(loaded, policy, tokens, options)), pieces: piecesOf(loaded.tokenizer, tokens) }
+    const read = { ...(await readDocument(loaded, policy, tokens, options)), pieces: loaded.tokenizer.pieces(tokens) }
     documents.set(options.side, { ...read, text, policy: policy.text })
     return { ...read, reused: false }
   }

@@ -10,8 +10,3 @@ export function documentTokens(tokenizer: Tokenizer, text: string): number[] {
 export function questionTokens(tokenizer: Tokenizer, question: string): number[] {
   return tokenizer.encode(fill(TASK_TEXT.prompt.question, { question, answerPrefix: '' }).trimEnd(), { special: false })
 }
-
-/** The text of each token alone. */
-export function piecesOf(tokenizer: Tokenizer, tokens: readonly number[]): string[] {
-  return tokens.map((token) => tokenizer.decode([token], { special: true }))
-}
