@@ -28,7 +28,6 @@ export interface AnswerStart {
 
 /** One side's answer, made token by token when it is told to. */
 export class Answer {
-  private readonly loaded: Loaded
   private readonly start: AnswerStart
   private readonly options: SideOptions
   private readonly watch = new Stopwatch()
@@ -41,7 +40,6 @@ export class Answer {
   private promptMs = 0
 
   constructor(loaded: Loaded, start: AnswerStart, options: SideOptions) {
-    this.loaded = loaded
     this.start = start
     this.options = options
     this.before = start.reused ? 0 : start.readMs

@@ -49,9 +49,9 @@ export class Tokenizer {
     return createDetokenizer((tokens) => this.decode(tokens, options))
   }
 
-  /** The text of each token; of a character that several tokens make, the last one has it. */
+  /** The text of each token, special ones too; of a character that several tokens make, the last one has it. */
   pieces(tokens: readonly number[]): string[] {
-    const stream = this.stream()
+    const stream = this.stream({ special: true })
     return tokens.map((token) => stream.push(token))
   }
 
