@@ -1,3 +1,4 @@
+import { addFactored } from './add-factored'
 import { addHalf } from './add-half'
 import { addPacked } from './add-packed'
 import { addRaw } from './add-raw'
@@ -6,7 +7,7 @@ import { dequantize } from './dequantize'
 import { dotHalf } from './dot-half'
 import { dotPacked } from './dot-packed'
 import { dotRaw } from './dot-raw'
-import { codeBits, codeByChannel, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, HALVES } from './page'
+import { codeBits, codeByChannel, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, HALVES } from './page'
 import { BLOCK, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
 import { touchPage } from './touch'
@@ -75,7 +76,11 @@ export function attend(
       } else if (entryCode(valueTable) == HALVES) {
         addHalf(entryAddress(valueTable) + (<usize>valueRow * rowBytes >> 1), take, headDim, weights, count, output, decoded)
       } else if (!codeByChannel(entryCode(valueTable)) && direct(entryCode(valueTable), headDim)) {
-        addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
+        if (codeFactors(entryCode(valueTable))) {
+          addFactored(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
+        } else {
+          addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
+        }
       } else {
         dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
         addRaw(decoded, take, headDim, weights, count, output)

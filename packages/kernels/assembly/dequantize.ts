@@ -1,7 +1,8 @@
+import { multiplyRows } from './channel-factors'
 import { fromHalf, loadHalves } from './half'
-import { codeBits, codeByChannel, codeGroup, HALVES } from './page'
+import { codeBits, codeByChannel, codeFactors, codeGroup, factorsOf, HALVES } from './page'
 
-/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, or as they are. */
+/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, times the channel's factor if there is one; raw rows as they are. */
 export function dequantize(page: usize, capacity: usize, code: i32, start: usize, rows: i32, headDim: usize, into: usize): void {
   if (code == 0) {
     memory.copy(into, page + start * headDim * 4, <usize>rows * headDim * 4)
@@ -46,6 +47,7 @@ export function dequantize(page: usize, capacity: usize, code: i32, start: usize
       }
     }
   }
+  if (codeFactors(code)) multiplyRows(into, rows, headDim, factorsOf(page, capacity, code, headDim))
 }
 
 /** Four channels of one row. A row's bytes are a multiple of four, so they lie in one plane. */

@@ -1,6 +1,7 @@
+import { multiplyRows } from './channel-factors'
 import { dotCodes, dotCodes3 } from './dot-codes'
 import { loadHalves } from './half'
-import { codeBits, codeByChannel, codeGroup } from './page'
+import { codeBits, codeByChannel, codeFactors, codeGroup, factorsOf } from './page'
 import { roundQuery } from './round-query'
 import { STRIDE } from './simd'
 import { spread } from './spread'
@@ -10,8 +11,9 @@ import { unpackRows } from './unpack'
  * Dot products of queries with packed keys, to `[query][STRIDE]`, without decoding them. Scale per channel: the sum of q * (code * scale +
  * minimum) is the sum of (q * scale) * code plus a constant. Scale per token and group: the sum of q * code in each group, times the scale, plus
  * minimum times the sum of q. What meets the codes is rounded to 16 bits of its largest, so that integers multiply: an error of 2^-16 of it per
- * channel, far below what 8 bits of codes have.
- * A row's bytes and the groups are multiples of 16. `scratch`: scales and minima (512 bytes per group, or 8 headDim), ones, 2 group + 16 bytes for
+ * channel, far below what 8 bits of codes have. Factors of
+ * channels go into the query.
+ * A row's bytes and the groups are multiples of 16. `scratch`: scales and minima (512 bytes per group, or 8 headDim), factors, 2 group + 16 bytes for
  * each query, then headDim bytes for each row.
  */
 export function dotPacked(
@@ -25,11 +27,12 @@ export function dotPacked(
   const groups = headDim / group
   const scales = scratch
   const minima = scales + (byChannel ? headDim << 2 : groups << 8)
-  const ones = minima + (byChannel ? headDim << 2 : groups << 8)
-  const rounded = ones + (max(headDim, 64) << 2)
+  const factors = minima + (byChannel ? headDim << 2 : groups << 8)
+  const rounded = factors + (max(headDim, 64) << 2)
   const each = (group << 1) + 16
   const unpacked = rounded + <usize>count * each
-  for (let at = ones; at < rounded; at += 16) v128.store(at, f32x4.splat(1))
+  for (let at = factors; at < rounded; at += 16) v128.store(at, f32x4.splat(1))
+  if (codeFactors(code)) multiplyRows(factors, 1, headDim, factorsOf(page, capacity, code, headDim))
   if (byChannel) {
     for (let c: usize = 0; c < headDim; c += 4) {
       v128.store(scales + (c << 2), loadHalves(halves + (c << 1)))
@@ -46,12 +49,13 @@ export function dotPacked(
     codes = unpacked
   }
   for (let g: usize = 0; g < groups; g++) {
-    const s = byChannel ? ones : scales + (g << 8)
-    const m = byChannel ? ones : minima + (g << 8)
+    const s = byChannel ? factors : scales + (g << 8)
+    const m = byChannel ? factors : minima + (g << 8)
     const from = g * group
     for (let i = 0; i < count; i++) {
       const query = queries + (<usize>i * headDim + from << 2)
-      roundQuery(query, group, byChannel ? scales : ones, byChannel ? minima : ones, rounded + <usize>i * each)
+      const own = factors + (from << 2)
+      roundQuery(query, group, byChannel ? scales : own, byChannel ? minima : own, rounded + <usize>i * each)
     }
     for (let i = 0; i < count; i += 3) {
       const q = rounded + <usize>i * each

@@ -20,7 +20,7 @@ export const ENTRY: usize = 16
 /** The layout code of raw16; 0 is raw32. */
 export const HALVES: i32 = 16
 
-/** Other layout codes: bits | axis << 8 (0 token, 1 channel) | group << 16. */
+/** Other layout codes: bits | axis << 8 (0 token, 1 channel) | factors << 9 | group << 16. */
 @inline export function codeBits(code: i32): usize {
   return <usize>(code & 255)
 }
@@ -31,4 +31,14 @@ export const HALVES: i32 = 16
 
 @inline export function codeGroup(code: i32): usize {
   return <usize>(code >>> 16)
+}
+
+/** True if a page ends with a factor for each channel. */
+@inline export function codeFactors(code: i32): bool {
+  return (code >> 9 & 1) != 0
+}
+
+/** Where a page's factors begin, halves. */
+@inline export function factorsOf(page: usize, capacity: usize, code: i32, headDim: usize): usize {
+  return page + capacity * ((headDim * codeBits(code) >> 3) + (headDim / codeGroup(code) << 2))
 }

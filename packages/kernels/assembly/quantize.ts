@@ -1,9 +1,10 @@
+import { channelFactors, divideRow } from './channel-factors'
 import { storeHalves, toHalfSaturated } from './half'
-import { codeBits, codeByChannel, codeGroup, HALVES } from './page'
+import { codeBits, codeByChannel, codeFactors, codeGroup, factorsOf, HALVES } from './page'
 
 /**
- * Float32 rows to a page; see the reference for the definition. `scratch`: one row of codes (bytes), then per channel minimum and step
- * (float32), `headDim` each.
+ * Float32 rows to a page; see the reference for the definition. `scratch`: one row of codes (bytes), then minimum, step, factor and
+ * quotient (float32) of each channel.
  */
 export function quantize(from: usize, rows: i32, headDim: usize, code: i32, page: usize, capacity: usize, scratch: usize): void {
   if (code == 0) {
@@ -19,6 +20,8 @@ export function quantize(from: usize, rows: i32, headDim: usize, code: i32, page
   const levels = <f32>((1 << <i32>bits) - 1)
   const minima = scratch + (headDim + 15 & ~15)
   const steps = minima + (headDim << 2)
+  const factors = steps + (headDim << 2)
+  const quotients = factors + (headDim << 2)
   let halves = page + capacity * rowBytes
   const byChannel = codeByChannel(code)
   const group = codeGroup(code)
@@ -27,8 +30,13 @@ export function quantize(from: usize, rows: i32, headDim: usize, code: i32, page
     channelRanges(from, rows, headDim, minima, steps)
     for (let c: usize = 0; c < headDim; c++, halves += 2) store2(halves, headDim << 1, minima + (c << 2), steps + (c << 2), levels)
   }
+  if (codeFactors(code)) channelFactors(from, rows, headDim, factorsOf(page, capacity, code, headDim), factors)
   for (let row: i32 = 0; row < rows; row++) {
-    const x = from + (<usize>row * headDim << 2)
+    let x = from + (<usize>row * headDim << 2)
+    if (codeFactors(code)) {
+      divideRow(x, factors, headDim, quotients)
+      x = quotients
+    }
     for (let g: usize = 0; g < perRow; g++, halves += 2) {
       const at = g * group << 2
       groupRange(x + at, group, minima + at, steps + at)

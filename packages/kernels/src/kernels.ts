@@ -10,13 +10,20 @@ import type { Tensor } from './tensor.ts'
  * - `affine`: codes, then scales, then minima (both float16); x = code * scale + minimum. A row's codes take
  *   `headDim * bits / 8` bytes and are planar: with B bytes a row, bits `p*bits ..` of byte j hold channel `p*B + j`.
  *   - axis `token`: every row has `headDim / group` scales and as many minima
- *     (`[capacity][headDim/group]` scales, then the minima likewise): groups of consecutive channels of one token.
+ *     (`[capacity][headDim/group]` scales, then the minima likewise): groups of consecutive channels of one token. With `factors`, `headDim` of
+ *     them (float16) follow, and x = (code * scale + minimum) * factor: channels were divided by theirs first.
  *   - axis `channel`: the page is one group of at most `group` tokens: `headDim` scales, then `headDim` minima.
  */
 export type Layout =
   | { readonly kind: 'raw32' }
   | { readonly kind: 'raw16' }
-  | { readonly kind: 'affine'; readonly bits: 2 | 4 | 8; readonly axis: 'token' | 'channel'; readonly group: number }
+  | {
+      readonly kind: 'affine'
+      readonly bits: 2 | 4 | 8
+      readonly axis: 'token' | 'channel'
+      readonly group: number
+      readonly factors?: boolean
+    }
 
 /**
  * A table of pages in the heap: `PAGE_ENTRY` int32 per page, in row order:
@@ -24,18 +31,20 @@ export type Layout =
  */
 export const PAGE_ENTRY = 4
 
-/** The layout as one int32: 0 is raw32, 16 is raw16; else bits | axis << 8 (0 token, 1 channel) | group << 16. */
+/** The layout as one int32: 0 is raw32, 16 is raw16; else bits | axis << 8 (0 token, 1 channel) | factors << 9 | group << 16. */
 export function layoutCode(layout: Layout): number {
   if (layout.kind === 'raw32') return 0
   if (layout.kind === 'raw16') return 16
-  return layout.bits | ((layout.axis === 'channel' ? 1 : 0) << 8) | (layout.group << 16)
+  return layout.bits | ((layout.axis === 'channel' ? 1 : 0) << 8) | ((layout.factors ? 1 : 0) << 9) | (layout.group << 16)
 }
 
 /** The layout that a code stands for. */
 export function layoutOf(code: number): Layout {
   if (code === 0) return { kind: 'raw32' }
   if (code === 16) return { kind: 'raw16' }
-  return { kind: 'affine', bits: (code & 255) as 2 | 4 | 8, axis: (code >>> 8) & 1 ? 'channel' : 'token', group: code >>> 16 }
+  const bits = (code & 255) as 2 | 4 | 8
+  const axis = (code >>> 8) & 1 ? 'channel' : 'token'
+  return { kind: 'affine', bits, axis, group: code >>> 16, factors: ((code >>> 9) & 1) === 1 }
 }
 
 /** Bytes of a page of `capacity` rows. */
@@ -44,7 +53,7 @@ export function layoutBytes(layout: Layout, headDim: number, capacity: number): 
   if (layout.kind === 'raw16') return capacity * headDim * 2
   const codes = (capacity * headDim * layout.bits) / 8
   const scales = layout.axis === 'channel' ? headDim : capacity * (headDim / layout.group)
-  return codes + scales * 4
+  return codes + scales * 4 + (layout.factors ? headDim * 2 : 0)
 }
 
 /** The keys and values that a call reads: one segment of one KV head. */

@@ -15,12 +15,15 @@ export const headDims: fc.Arbitrary<number> = fc.constantFrom(16, 32, 48, 64, 12
 export const layouts = (headDim: number): fc.Arbitrary<Layout> =>
   fc.oneof(
     fc.constantFrom<Layout>({ kind: 'raw32' }, { kind: 'raw16' }),
-    fc.record({
-      kind: fc.constant('affine' as const),
-      bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
-      axis: fc.constantFrom('token' as const, 'channel' as const),
-      group: fc.constantFrom(...[8, 16, 32, 64, 128].filter((group) => headDim % group === 0)),
-    }),
+    fc
+      .record({
+        kind: fc.constant('affine' as const),
+        bits: fc.constantFrom(2 as const, 4 as const, 8 as const),
+        axis: fc.constantFrom('token' as const, 'channel' as const),
+        group: fc.constantFrom(...[8, 16, 32, 64, 128].filter((group) => headDim % group === 0)),
+        factors: fc.boolean(),
+      })
+      .map((layout) => ({ ...layout, factors: layout.factors && layout.axis === 'token' })),
   )
 
 /** How the rows of a segment are cut into pages, and how each page is laid out. */

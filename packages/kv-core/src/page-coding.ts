@@ -60,7 +60,7 @@ export function pageRun(codec: Codec, headDim: number, rows: readonly number[]):
   const codes: PageField = { kind: 'codes', count: headDim, bits: layout.bits }
   if (layout.axis === 'token') {
     const halves: PageField = { kind: 'halves', count: headDim / layout.group }
-    return { rows, parts: [[codes], [halves], [halves]], shared: [] }
+    return { rows, parts: [[codes], [halves], [halves]], shared: layout.factors ? [{ kind: 'halves', count: headDim }] : [] }
   }
   const halves: PageField = { kind: 'halves', count: headDim }
   return { rows, parts: [[codes]], shared: [halves, halves] }

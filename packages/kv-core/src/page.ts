@@ -138,6 +138,6 @@ export function partsOf(layout: Layout | 'opaque', codec: Codec, headDim: number
       { base: codes, width: scales },
       { base: codes + scales, width: scales },
     ],
-    shared: 0,
+    shared: layout.factors ? headDim * 2 : 0,
   }
 }

@@ -1,7 +1,7 @@
 import { fromHalves } from '@kvfold/kernels'
 import { type Codec, createRandom, ShapeError } from '@kvfold/kv-core'
 import { putHalf } from './bits.ts'
-import { roundGroup } from './channel-separable.ts'
+import { roundGroup } from './round-group.ts'
 import { lowRank } from './low-rank.ts'
 
 export interface GearOptions {

@@ -1,6 +1,5 @@
 import { accumulatedAttention, affine, type Codec, defineMethod, type Encoder, type Method, raw32, topRows } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { channelSeparable } from './channel-separable.ts'
 import { keepAll } from './keep-all.ts'
 
 const params: z.ZodObject<{
@@ -36,8 +35,6 @@ const params: z.ZodObject<{
  * 1 / sqrt(max |k|) over the rows of a page, and keys are multiplied back: queries are unknown where rows are packed, and pages outlive
  * prompts. Three bits are not offered. A row that is demoted from 8 or 4 bits is rounded twice. The paper's text was not at hand: this
  * follows a description of it and of its measurements.
- *
- * Cost: no kernel reads balanced keys. Each step decodes all rows into scratch; `balance=false` is read where it lies.
  */
 export const mikv: Method<typeof params> = defineMethod({
   name: 'mikv',
@@ -58,7 +55,7 @@ function encoder({ important, high, low, group, balance, step }: z.output<typeof
   return {
     classes: [
       { name: 'important', keys: plain(high), values: plain(high) },
-      { name: 'others', keys: balance ? channelSeparable(low, () => group) : plain(low), values: plain(low) },
+      { name: 'others', keys: affine({ bits: low, axis: 'token', group, factors: balance }), values: plain(low) },
     ],
     flush: { keys: rule, values: rule },
     moments: ['prefill', 'decode'],

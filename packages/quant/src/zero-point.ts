@@ -6,8 +6,11 @@ import { putSymbols, type SymbolKind, takeSymbols } from './page-symbols.ts'
 type Halves = readonly [SymbolKind, SymbolKind]
 
 /** Where pages have codes, scales and minima, row by row: the groups of the latter two. */
-export function scalesAndMinima({ parts }: PageRun, groups: readonly SymbolKind[][]): { scales: Halves; minima: Halves } | undefined {
-  if (parts.length !== 3) return undefined
+export function scalesAndMinima(
+  { parts, shared }: PageRun,
+  groups: readonly SymbolKind[][],
+): { scales: Halves; minima: Halves } | undefined {
+  if (parts.length !== 3 || shared.length > 0) return undefined
   const [scaleLow, scaleHigh, minimumLow, minimumHigh] = groups.slice(-4).map(([kind]) => kind)
   return { scales: [scaleLow, scaleHigh], minima: [minimumLow, minimumHigh] }
 }

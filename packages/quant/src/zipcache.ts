@@ -8,10 +8,10 @@ import {
   PAGE_ROWS,
   raw32,
   type Scorer,
+  type StorageClass,
   topRows,
 } from '@kvfold/kv-core'
 import { z } from 'zod'
-import { channelSeparable } from './channel-separable.ts'
 import { keepAll } from './keep-all.ts'
 import { chooseProbes, probeAttention } from './probe-attention.ts'
 
@@ -47,8 +47,6 @@ const params: z.ZodObject<{
  * at most 64 of one head and tier, so keys pay 0.5 bits a number and values 0.75 where the paper's whole prompts pay next to nothing, for
  * smaller steps; the values' c is a page's and not that of both tiers; a token's scale is a head's, not that of all heads; only new rows
  * are packed, where the code packs the whole lossy cache again. Scales are float16. An empty channel has c = 1, a constant group step 1.
- *
- * Cost: no kernel reads values so stored. Each step decodes them, and the keys with them, into scratch.
  */
 export const zipcache: Method<typeof params> = defineMethod({
   name: 'zipcache',
@@ -66,13 +64,17 @@ export const zipcache: Method<typeof params> = defineMethod({
 type Options = z.output<typeof params>
 
 function encoder({ salient, high, low, gap }: Options): Encoder {
-  const tier = (name: string, bits: 2 | 4 | 8): Encoder['classes'][number] => ({
-    name,
-    keys: affine({ bits, axis: 'channel', group: PAGE_ROWS }),
-    values: channelSeparable(bits, (headDim) => headDim),
-  })
+  const classesOf = ({ headDim }: { headDim: number }): readonly StorageClass[] => {
+    const tier = (name: string, bits: 2 | 4 | 8): StorageClass => ({
+      name,
+      keys: affine({ bits, axis: 'channel', group: PAGE_ROWS }),
+      values: affine({ bits, axis: 'token', group: headDim, factors: true }),
+    })
+    return [{ name: 'new', keys: raw32, values: raw32 }, tier('salient', high), tier('regular', low)]
+  }
   return {
-    classes: [{ name: 'new', keys: raw32, values: raw32 }, tier('salient', high), tier('regular', low)],
+    classes: classesOf({ headDim: 64 }),
+    classesOf,
     flush: { keys: { keep: 0, step: 1 }, values: { keep: 0, step: 1 } },
     moments: ['prefill', 'decode'],
     assign(kept, scores, { moved }, moment) {

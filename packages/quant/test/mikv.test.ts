@@ -3,9 +3,8 @@ import { type CacheShape, type Encoder, PolicySyntaxError } from '@kvfold/kv-cor
 import { testMethod } from '@kvfold/kv-core/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { channelSeparable } from '../src/channel-separable.ts'
 import { flexgen, mikv } from '../src/index.ts'
-import { besideFull, headOf, throughCodec } from './support.ts'
+import { besideFull, channelSeparable, headOf, throughCodec } from './support.ts'
 
 type Params = Parameters<typeof mikv>[0]
 const encoder = (params?: Params): Encoder => mikv(params).encode as Encoder

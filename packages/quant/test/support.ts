@@ -1,4 +1,4 @@
-import { type ArrayTensor, createKernels, type Kernels } from '@kvfold/kernels'
+import { type ArrayTensor, createKernels, type Kernels, type Layout, layoutBytes, ownHeap, referenceKernels } from '@kvfold/kernels'
 import { type CacheShape, type Codec, compose, createRandom, type HeadView, KvCache, type Preset } from '@kvfold/kv-core'
 import { expect } from 'vitest'
 import { PagePool } from '../../kv-core/src/page.ts'
@@ -39,6 +39,38 @@ export function throughCodec(codec: Codec, rows: Float32Array, headDim: number):
   const out = new Float32Array(rows.length)
   codec.decode!(bytes, count, headDim, out, shared)
   return out
+}
+
+/** What the kernels make of pages whose channels have factors, any number of rows in each: as a codec that no kernel reads. */
+export function channelSeparable(bits: 2 | 4 | 8, groupOf: (headDim: number) => number): Codec {
+  const kernels = referenceKernels(ownHeap())
+  const { heap } = kernels
+  const layoutOf = (headDim: number): Layout => ({ kind: 'affine', bits, axis: 'token', group: groupOf(headDim), factors: true })
+  const bytes = (rows: number, headDim: number): number => layoutBytes(layoutOf(headDim), headDim, rows)
+  return {
+    name: 'separable',
+    layout: 'opaque',
+    pageRows: () => 64,
+    bytes,
+    shared: (headDim) => headDim * 2,
+    encode(rows, count, headDim, into, shared) {
+      const from = heap.malloc(rows.byteLength),
+        page = heap.malloc(bytes(count, headDim))
+      heap.f32.set(rows, from >>> 2)
+      kernels.quantize(from, count, headDim, layoutOf(headDim), page, count)
+      const end = page + bytes(count, headDim) - shared.length
+      into.set(heap.u8.subarray(page, end))
+      shared.set(heap.u8.subarray(end, end + shared.length))
+    },
+    decode(packedRows, count, headDim, into, shared) {
+      const page = heap.malloc(bytes(count, headDim)),
+        out = heap.malloc(count * headDim * 4)
+      heap.u8.set(packedRows, page)
+      heap.u8.set(shared, page + packedRows.length)
+      kernels.dequantize(page, count, layoutOf(headDim), 0, count, headDim, out)
+      into.set(heap.f32.subarray(out >>> 2, (out >>> 2) + count * headDim))
+    },
+  }
 }
 
 /** [heads][tokens][headDim] as tokens of all heads' channels. */

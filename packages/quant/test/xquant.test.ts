@@ -13,7 +13,7 @@ import {
 } from '@kvfold/kv-core'
 import { testMethod } from '@kvfold/kv-core/testing'
 import { describe, expect, it } from 'vitest'
-import { roundGroup } from '../src/channel-separable.ts'
+import { roundGroup } from '../src/round-group.ts'
 import { xquant, xquantCl } from '../src/index.ts'
 import { rightInverse, thinSvd } from '../src/thin-svd.ts'
 import { XquantBasis } from '../src/xquant-basis.ts'

@@ -4,10 +4,9 @@ import { testMethod } from '@kvfold/kv-core/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { golden } from '../../../tooling/golden.ts'
-import { channelSeparable } from '../src/channel-separable.ts'
 import { zipcache } from '../src/index.ts'
 import { chooseProbes, probeAttention } from '../src/probe-attention.ts'
-import { besideFull, concatenated, expectClose, headOf, throughCodec } from './support.ts'
+import { besideFull, channelSeparable, concatenated, expectClose, headOf, throughCodec } from './support.ts'
 
 const HALF = 2 ** -11
 const encoder = (params?: Parameters<typeof zipcache>[0]): Encoder => zipcache(params).encode as Encoder

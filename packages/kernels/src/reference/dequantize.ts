@@ -2,7 +2,7 @@ import { fromHalf, fromHalves } from '../half.ts'
 import type { Heap } from '../heap.ts'
 import type { Layout } from '../kernels.ts'
 
-/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, or as they are. */
+/** Rows `start .. start + rows` of a page, as float32: x = code * scale + minimum, times the channel's factor if there is one; raw rows as they are. */
 export function dequantize(
   heap: Heap,
   page: number,
@@ -29,12 +29,14 @@ export function dequantize(
   const perRow = layout.axis === 'token' ? headDim / layout.group : 0
   const scales = (page + capacity * rowBytes) >>> 1
   const minima = scales + (layout.axis === 'token' ? capacity * perRow : headDim)
+  const factors = minima + capacity * perRow
   for (let row = start; row < start + rows; row++) {
     for (let channel = 0; channel < headDim; channel++) {
       const plane = Math.floor(channel / rowBytes)
       const code = (u8[page + row * rowBytes + (channel % rowBytes)] >>> (plane * layout.bits)) & mask
       const group = layout.axis === 'token' ? row * perRow + Math.floor(channel / layout.group) : channel
-      out[(row - start) * headDim + channel] = Math.fround(code * fromHalf(u16[scales + group])) + fromHalf(u16[minima + group])
+      const x = Math.fround(Math.fround(code * fromHalf(u16[scales + group])) + fromHalf(u16[minima + group]))
+      out[(row - start) * headDim + channel] = layout.factors ? x * fromHalf(u16[factors + channel]) : x
     }
   }
 }

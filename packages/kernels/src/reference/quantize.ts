@@ -1,15 +1,16 @@
-import { toHalfSaturated } from '../half.ts'
+import { fromHalves, toHalfSaturated } from '../half.ts'
 import type { Heap } from '../heap.ts'
 import type { Layout } from '../kernels.ts'
+import { channelFactors } from './channel-factors.ts'
 
 /**
- * Float32 rows to a page. raw16: float16, saturated. Affine, per group: minimum and step = (max - min) / (2^bits - 1) in float32; code = (x - min) / step, clamped,
+ * Float32 rows to a page. raw16: float16, saturated. Affine, per group (of x / factor, with factors sqrt(max |x|) of a channel, or 1): minimum and step = (max - min) / (2^bits - 1) in float32; code = (x - min) / step, clamped,
  * rounded half to even. Step and minimum are stored as float16, saturated to the largest finite half, so
  * |decoded - x| <= step / 2 + (2^bits - 1) * |step - half(step)| + |min - half(min)|.
  */
 export function quantize(heap: Heap, from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void {
   const { f32, u8, u16 } = heap
-  const x = f32.subarray(from >>> 2, (from >>> 2) + rows * headDim)
+  let x = f32.subarray(from >>> 2, (from >>> 2) + rows * headDim)
   if (layout.kind === 'raw32') return f32.set(x, page >>> 2)
   if (layout.kind === 'raw16') return u16.set(x.map(toHalfSaturated), page >>> 1)
   const rowBytes = (headDim * layout.bits) / 8
@@ -18,6 +19,12 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
   const perRow = headDim / layout.group
   const scales = (page + capacity * rowBytes) >>> 1
   const minima = scales + (layout.axis === 'token' ? capacity * perRow : headDim)
+  if (layout.factors) {
+    const factors = channelFactors(x, headDim)
+    u16.set(factors, minima + capacity * perRow)
+    const divisors = fromHalves(factors)
+    x = x.map((value, i) => value / divisors[i % headDim])
+  }
 
   // The numbers of one group: `count` of them, `step` apart, from `first` on.
   const groupOf = (first: number, count: number, stride: number, at: number): void => {
