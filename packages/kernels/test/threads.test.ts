@@ -54,7 +54,7 @@ const causalOf = ({ rows, count }: Setting, kind: number): number => [-1, 0, Mat
 
 describe('threads compute what one computes', () => {
   it('attend, over any mix of layouts and any number of segments', () => {
-    const twoSegments = settings({ rows: 500, count: 4 }).chain((setting) =>
+    const twoSegments = settings({ rows: 600, count: 4 }).chain((setting) =>
       settings({ rows: 300, count: 1 }, fc.constant(setting)).map((more): [Setting, Setting] => [setting, more]),
     )
     fc.assert(
@@ -81,7 +81,7 @@ describe('threads compute what one computes', () => {
 
   it('prefill and what comes after it, to the bit', () => {
     fc.assert(
-      fc.property(which, settings({ rows: 200, count: 90 }), fc.nat(3), fc.boolean(), (set, setting, kind, values) => {
+      fc.property(which, settings({ rows: 240, count: 90 }), fc.nat(3), fc.boolean(), (set, setting, kind, values) => {
         const [a, b] = both(set, (kernels) => {
           const { queries, rows } = write(kernels, setting)
           const causal = causalOf(setting, kind)

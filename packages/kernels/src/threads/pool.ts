@@ -94,7 +94,9 @@ export class Pool {
     const { words, table, calls } = this
     const at = task * TASK_WORDS
     try {
-      calls[table[at]](...table.subarray(at + 2, at + 2 + table[at + 1]), words[SCRATCH_AT] >>> 0)
+      const args: number[] = []
+      for (let i = at + 2; i < at + 2 + table[at + 1]; i++) args.push(table[i])
+      calls[table[at]](...args, words[SCRATCH_AT] >>> 0)
     } catch {
       Atomics.store(words, FAILED, 1)
     }

@@ -4,8 +4,8 @@ import type { Pool } from './pool.ts'
 
 /** Rows of a tile: parts begin at multiples of it, so that they are computed as they would be in one piece. */
 const BLOCK = 64
-/** Multiply-adds below which a call is not worth splitting: some microseconds of one thread. */
-const WORTH = 60_000
+/** Multiply-adds below which a call is not worth splitting: about ten microseconds of one thread, where splitting costs three. */
+const WORTH = 160_000
 /** Queries of a prompt that share a part's transposed keys. */
 const QUERIES = 64
 /** Parts for each thread where they take unequal time. */
@@ -129,7 +129,8 @@ export function splitCalls(own: KernelModule, pool: Pool, states: number): Kerne
     },
     linear(...args) {
       const [x, rows, inputs, kind, codes, scales, minima, outputs, into, ...rest] = args
-      if (rows * inputs * outputs < WORTH) return own.linear(...args)
+      // Halves take twice as long as codes.
+      if (rows * inputs * outputs * (kind > 8 ? 2 : 1) < WORTH) return own.linear(...args)
       pool.scratch(inputs * 32)
       const bytes = (inputs * Math.min(kind, 16)) / 8
       columnParts(outputs, threads, (from, to) => {

@@ -33,7 +33,9 @@ const work = (post, { memory, module, names, control, tasks, thread, spin }) => 
       const at = task * ${TASK_WORDS}
       const scratch = (words[${SCRATCH_AT}] >>> 0) + thread * words[${SCRATCH_EACH}]
       try {
-        calls[table[at]](...table.subarray(at + 2, at + 2 + table[at + 1]), scratch)
+        const args = []
+        for (let i = at + 2; i < at + 2 + table[at + 1]; i++) args.push(table[i])
+        calls[table[at]](...args, scratch)
       } catch {
         Atomics.store(words, ${FAILED}, 1)
       }
