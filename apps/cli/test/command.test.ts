@@ -67,6 +67,17 @@ describe('kvfold run', () => {
     expect(small.promptTokens).toBe(full.promptTokens)
   })
 
+  it('gives the same answer with threads, and ends them', () => {
+    const [one, two] = ['1', '2'].map((threads) =>
+      json<RunReport>('run', '-c', 'log.txt', '-q', QUESTION, '-p', 'kivi(bits=4)', '--threads', threads),
+    )
+    expect(two.answer).toBe(one.answer)
+    expect(two.kv.bytes).toBe(one.kv.bytes)
+    const { code, error } = kvfold('run', '-c', 'log.txt', '-q', QUESTION, '--threads', 'many')
+    expect(code).toBe(2)
+    expect(error).toMatch(/Give auto, or a whole number from 1 to 16/)
+  })
+
   it('prints the answer and what it took', () => {
     const { code, out } = kvfold('run', '-c', 'log.txt', '-q', QUESTION, '-p', 'kivi(bits=4)')
     expect(code).toBe(0)
