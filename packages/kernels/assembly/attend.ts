@@ -37,7 +37,12 @@ export function attend(
         keyRow -= entryRows(keyTable)
         keyTable += ENTRY
       }
-      if (keyRow == 0 && first + done + entryRows(keyTable) < rows) store<i32>(scratch, touchPage(keyTable + ENTRY, keyDim))
+      if (keyRow == 0) {
+        // Both at once: more loads are under way together.
+        const keys = first + done + entryRows(keyTable) < rows ? touchPage(keyTable + ENTRY, keyDim) : 0
+        const values = first + entryRows(valueTable) - valueRow < rows ? touchPage(valueTable + ENTRY, headDim) : 0
+        store<i32>(scratch, keys | values)
+      }
       const take = min(held - done, entryRows(keyTable) - keyRow)
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
@@ -68,7 +73,6 @@ export function attend(
         valueRow -= entryRows(valueTable)
         valueTable += ENTRY
       }
-      if (valueRow == 0 && first + done + entryRows(valueTable) < rows) store<i32>(scratch, touchPage(valueTable + ENTRY, headDim))
       const take = min(held - done, entryRows(valueTable) - valueRow)
       const weights = logits + (<usize>done << 2)
       if (entryCode(valueTable) == 0) {
