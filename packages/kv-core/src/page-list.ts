@@ -20,7 +20,9 @@ export class PageList {
   private readonly headDim: number
   private tableAddress = 0
   private tableBytes = 0
-  private stale = true
+  /** So many first pages are shown by the table as they are, and so many are known to be direct. */
+  private shown = 0
+  private known = 0
   private moves = 0
 
   constructor(kernels: Kernels, pool: PagePool, headDim: number) {
@@ -31,6 +33,7 @@ export class PageList {
 
   /** Makes room for `count` unpacked rows at the end. `write` fills them, run by run. */
   append(count: number, write: WriteRows): void {
+    this.changed(Math.max(0, this.pages.length - 1))
     let first = 0
     while (first < count) {
       const page = this.writableTail(count - first)
@@ -40,7 +43,6 @@ export class PageList {
       this.rows += rows
       first += rows
     }
-    this.stale = true
   }
 
   /** Unpacked rows that fit before the next page begins. */
@@ -107,7 +109,7 @@ export class PageList {
       }
     }
     flush()
-    this.stale = true
+    this.changed()
   }
 
   /** Takes a page at the end, and with it what the caller held of it. */
@@ -210,7 +212,7 @@ export class PageList {
       if (source.kept.length === source.page.rows) this.push(source.page)
       else this.relay([source])
     }
-    this.stale = true
+    this.changed()
   }
 
   /** Packs up to one page of rows; continues an open page of a separable codec. Returns the rows packed. */
@@ -344,19 +346,29 @@ export class PageList {
     copy.rows = page.rows
     this.pages[i] = copy
     this.pool.release(page)
-    this.stale = true
+    this.changed()
     return copy
   }
 
-  /** The address of the page table. The list must be `direct`. */
+  /** The address of the page table. The list must be `direct`. A step adds a row: its page is all that is written then. */
   table(): number {
-    if (!this.stale && this.moves === this.pool.moves) return this.tableAddress
     const bytes = tableBytes(this.pages.length)
     if (bytes !== this.tableBytes) this.reserveTable(bytes)
-    writeTable(this.kernels, this.tableAddress, this.pages)
-    this.stale = false
-    this.moves = this.pool.moves
+    this.checkMoves()
+    writeTable(this.kernels, this.tableAddress, this.pages, this.shown)
+    this.shown = this.pages.length
     return this.tableAddress
+  }
+
+  /** What was found out about the pages from `first` on holds no longer. */
+  private changed(first: number = 0): void {
+    this.shown = Math.min(this.shown, first)
+    this.known = Math.min(this.known, first)
+  }
+
+  private checkMoves(): void {
+    if (this.moves !== this.pool.moves) this.changed()
+    this.moves = this.pool.moves
   }
 
   /** Takes the memory of a table of so many bytes ahead of its pages' first reading. */
@@ -372,7 +384,10 @@ export class PageList {
 
   /** True if the kernels can read every page where it lies. */
   get direct(): boolean {
-    return this.pages.every((page) => page.address !== 0 && page.codec.layout !== 'opaque')
+    this.checkMoves()
+    const { pages } = this
+    while (this.known < pages.length && pages[this.known].address !== 0 && pages[this.known].codec.layout !== 'opaque') this.known++
+    return this.known === pages.length
   }
 
   get away(): boolean {
@@ -400,7 +415,7 @@ export class PageList {
       if (!page.address && needed(first, page.rows)) {
         this.pages[i] = { ...page, refs: 1, key: 0, address: await this.pool.fetch(page) }
         this.pool.release(page)
-        this.stale = true
+        this.changed()
       }
       first += page.rows
     }
@@ -426,20 +441,21 @@ export class PageList {
     if (this.tableBytes > 0) this.pool.free(this.tableAddress, this.tableBytes)
     this.tableBytes = 0
     this.tableAddress = 0
-    this.stale = true
+    this.changed()
   }
 }
 
-/** Writes a page table for the kernels. */
-export function writeTable(kernels: Kernels, address: number, pages: readonly Page[]): void {
+/** Writes a page table for the kernels, from page `first` on. */
+export function writeTable(kernels: Kernels, address: number, pages: readonly Page[], first: number = 0): void {
   const view = kernels.heap.i32
-  pages.forEach((page, i) => {
-    const at = (address >> 2) + i * PAGE_ENTRY
-    view[at] = page.address
-    view[at + 1] = page.rows
-    view[at + 2] = page.codec.layout === 'opaque' ? 0 : layoutCode(page.codec.layout)
-    view[at + 3] = page.capacity
-  })
+  for (let i = first; i < pages.length; i++) {
+    const { address: at, rows, codec, capacity } = pages[i]
+    const entry = (address >> 2) + i * PAGE_ENTRY
+    view[entry] = at
+    view[entry + 1] = rows
+    view[entry + 2] = codec.layout === 'opaque' ? 0 : layoutCode(codec.layout)
+    view[entry + 3] = capacity
+  }
 }
 
 /** Bytes of the table of so many pages. */

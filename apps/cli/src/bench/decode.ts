@@ -4,7 +4,7 @@ import { registry } from '../registry.ts'
 import { compare, type BenchRow } from './compare.ts'
 import { type Filled, filled } from './filled.ts'
 
-const ROUNDS = 9
+const ROUNDS = 25
 
 /** Caches of so many bits, and the most of float32's time that they may take. */
 const BITS = [
