@@ -16,7 +16,7 @@ export async function benchKernels() {
   return [
     await againstTfjs(kernels, 4096, 2),
     await againstTfjs(kernels, 4096, 3),
-    await againstRaw(kernels, 8192, 16, 16, 'token', 0.75),
+    await againstRaw(kernels, 8192, 16, 16, 'token', 1),
     await againstRaw(kernels, 8192, 16, 8, 'channel', 0.6),
     await againstRaw(kernels, 8192, 16, 4, 'channel', 0.5),
     await againstRaw(kernels, 8192, 16, 2, 'channel', 0.5),

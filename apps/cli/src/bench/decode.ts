@@ -8,7 +8,7 @@ const ROUNDS = 25
 
 /** Caches of so many bits, and the most of float32's time that they may take. */
 const BITS = [
-  [16, 'float16', 0.75],
+  [16, 'float16', 1],
   [8, 'kivi(bits=8)', 0.6],
   [4, 'kivi(bits=4)', 0.5],
   [2, 'kivi(bits=2)', 0.5],
