@@ -1,27 +1,10 @@
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findChromium } from '../../../tooling/chromium.ts'
 import * as here from './browser-caches.ts'
+import { pageScript } from './page-script.ts'
 
 const executablePath = findChromium('a cache in a browser')
-
-/** The packages as a page has them: one script, bundled from their sources. */
-async function script(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('browser-caches.ts', import.meta.url))],
-    bundle: true,
-    write: false,
-    format: 'iife',
-    globalName: 'kvfold',
-    platform: 'browser',
-    conditions: ['@kvfold/source'],
-    target: 'es2022',
-    logLevel: 'error',
-  })
-  return outputFiles[0].text
-}
 
 describe.skipIf(!executablePath)('a cache file between Node and a page in Chromium', () => {
   let browser: Browser
@@ -31,7 +14,7 @@ describe.skipIf(!executablePath)('a cache file between Node and a page in Chromi
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
     page = await browser.newPage()
     page.on('pageerror', (error) => problems.push(error.message))
-    await page.addScriptTag({ content: await script() })
+    await page.addScriptTag({ content: await pageScript(new URL('browser-caches.ts', import.meta.url)) })
   })
   afterAll(() => browser.close())
 

@@ -4,32 +4,16 @@ import { createRequire } from 'node:module'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { basename } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findChromium } from '../../../tooling/chromium.ts'
 import type * as inPage from '../../../packages/models/test/isolated-page.ts'
+import { pageScript } from './page-script.ts'
 
 /** The page's script, and what it needs, are found from there. */
 const require = createRequire(new URL('../../../packages/models/package.json', import.meta.url))
 
 const executablePath = findChromium('threads in a browser')
-
-async function script(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('../../../packages/models/test/isolated-page.ts', import.meta.url))],
-    bundle: true,
-    write: false,
-    format: 'iife',
-    globalName: 'kvfold',
-    platform: 'browser',
-    conditions: ['@kvfold/source'],
-    target: 'es2022',
-    logLevel: 'error',
-  })
-  return outputFiles[0].text
-}
 
 /** An empty page, and tfjs's binaries; at /isolated with the headers that let threads share memory. */
 async function serve(): Promise<{ server: Server; url: string }> {
@@ -51,7 +35,7 @@ describe.skipIf(!executablePath)('threads in Chromium', () => {
   const problems: string[] = []
   beforeAll(async () => {
     ;({ server, url } = await serve())
-    code = await script()
+    code = await pageScript(new URL('../../../packages/models/test/isolated-page.ts', import.meta.url))
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
   })
   afterAll(async () => {
