@@ -8,6 +8,7 @@ import { createKernels } from '@kvfold/kernels'
 import { KvCache, Registry } from '@kvfold/kv-core'
 import { loadModel } from '@kvfold/models/node'
 import * as quant from '@kvfold/quant'
+import { clock, median } from './clock.mjs'
 
 const POLICIES = ['full', 'kivi(bits=4)', 'snapkv(budget=1024)', 'snapkv(budget=1024) + kivi(bits=4)']
 const ROUNDS = 15
@@ -27,18 +28,12 @@ const sides = []
 for (const text of ['no rows', ...POLICIES]) {
   const cache = new KvCache(model.shape, { policy: registry.policy(text === 'no rows' ? 'full' : text), kernels, model })
   const read = text === 'no rows' ? tokens.slice(0, 1) : tokens
-  const start = performance.now()
-  await model.forward(read, cache, { logits: 'none' })
-  console.error(`${text}: ${read.length} tokens read in ${((performance.now() - start) / 1000).toFixed(1)} s`)
+  const time = await clock(() => model.forward(read, cache, { logits: 'none' }))
+  console.error(`${text}: ${read.length} tokens read in ${(time / 1000).toFixed(1)} s`)
   sides.push({ text, cache, times: [] })
 }
 for (let round = 0; round < ROUNDS; round++)
-  for (const { cache, times } of sides) {
-    const start = performance.now()
-    await model.forward([tokens[round]], cache)
-    times.push(performance.now() - start)
-  }
-const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1]
+  for (const { cache, times } of sides) times.push(await clock(() => model.forward([tokens[round]], cache)))
 const full = median(sides.find(({ text }) => text === 'full').times)
 for (const { text, cache, times } of sides)
   console.log(

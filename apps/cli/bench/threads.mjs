@@ -9,17 +9,12 @@ import { heldOutDocuments } from '@kvfold/eval/node'
 import { KvCache } from '@kvfold/kv-core'
 import { loadModel } from '@kvfold/models/node'
 import { modelUrl } from '@kvfold/reference-model'
+import { clock, median } from './clock.mjs'
 
 const [threads = '2', ...given] = process.argv.slice(2)
 const smol = fileURLToPath(new URL('../../../.cache/llama-parity/SmolLM2-135M-Instruct.Q4_1.gguf', import.meta.url))
 const models = given.length > 0 ? given : [fileURLToPath(modelUrl), smol].filter(existsSync)
 const documents = (await heldOutDocuments()).join('\n')
-const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1]
-const clock = async (run) => {
-  const start = performance.now()
-  await run()
-  return performance.now() - start
-}
 
 const many = await threadedKernels({ threads: Number(threads) })
 for (const path of models) {
@@ -39,19 +34,15 @@ for (const path of models) {
   ]) {
     for (const side of sides) Object.assign(side, { prompt: [], steps: [] })
     for (let round = rounds > 1 ? -1 : 0; round < rounds; round++) {
-      for (const { model, cacheOf, prompt } of sides) {
-        const cache = cacheOf()
-        const time = await clock(() => model.forward(tokens.slice(0, count), cache))
-        if (round >= 0) prompt.push(time)
-        await cache.dispose()
+      for (const side of sides) {
+        await side.cache?.dispose()
+        side.cache = side.cacheOf()
+        const time = await clock(() => side.model.forward(tokens.slice(0, count), side.cache))
+        if (round >= 0) side.prompt.push(time)
       }
     }
     show(`${name}: prompt of ${count} tokens`, (side) => side.prompt)
     if (count === 512 || count === 4096) continue
-    for (const side of sides) {
-      side.cache = side.cacheOf()
-      await side.model.forward(tokens.slice(0, count), side.cache)
-    }
     for (let round = -3; round < 41; round++) {
       for (const { model, cache, steps } of sides) {
         const time = await clock(() => model.forward([tokens[round + 50]], cache))
@@ -59,9 +50,11 @@ for (const path of models) {
       }
     }
     show(`${name}: decode step after ${count} tokens`, (side) => side.steps)
-    for (const { cache } of sides) await cache.dispose()
   }
-  for (const { model } of sides) model.dispose()
+  for (const { model, cache } of sides) {
+    await cache.dispose()
+    model.dispose()
+  }
 
   function show(what, timesOf) {
     const [one, several] = sides.map((side) => median(timesOf(side)))

@@ -1,8 +1,5 @@
-import { upperHalves } from './half'
+import { LACK, upperHalves } from './half'
 import { madd, STRIDE } from './simd'
-
-/** 2^112: what a half's bits in a float's place lack. Weights are 1 at most, so they can take it. */
-const FACTOR: f32 = 5.192296858534828e33
 
 /**
  * output += weights `[query][STRIDE]` * values in float16. `scratch`: 16 bytes a row and 16, then three outputs. A word holds two halves: the odd
@@ -24,12 +21,12 @@ export function addHalf(values: usize, rows: i32, headDim: usize, weights: usize
   }
 }
 
-/** The weights of three queries times FACTOR, row by row: `[rows][4]`; zeros after the last. */
+/** The weights of three queries times LACK (they are 1 at most, so they can take it), row by row: `[rows][4]`; zeros after the last. */
 function raise(a: usize, b: usize, c: usize, rows: i32, into: usize): void {
   for (const end = a + (<usize>rows << 2); a < end; a += 4, b += 4, c += 4, into += 16) {
-    store<f32>(into, load<f32>(a) * FACTOR)
-    store<f32>(into, load<f32>(b) * FACTOR, 4)
-    store<f32>(into, load<f32>(c) * FACTOR, 8)
+    store<f32>(into, load<f32>(a) * LACK)
+    store<f32>(into, load<f32>(b) * LACK, 4)
+    store<f32>(into, load<f32>(c) * LACK, 8)
   }
   v128.store(into, f32x4.splat(0))
 }

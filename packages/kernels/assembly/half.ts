@@ -1,8 +1,11 @@
 /** Float16 by bit tricks; subnormals come out right. Stored halves are finite, so infinities are not looked at. */
 
+/** 2^112: what a half's bits in a float's place lack, since the exponents are counted from elsewhere. */
+export const LACK: f32 = 5.192296858534828e33
+
 /** The float that a half stands for: its bits in a float's place, times 2^112 to move the exponent's bias. */
 @inline export function fromHalf(half: u32): f32 {
-  return reinterpret<f32>((half & 0x8000) << 16 | reinterpret<u32>(reinterpret<f32>((half & 0x7fff) << 13) * reinterpret<f32>(0x77800000)))
+  return reinterpret<f32>((half & 0x8000) << 16 | reinterpret<u32>(reinterpret<f32>((half & 0x7fff) << 13) * LACK))
 }
 
 /** Four halves from their address, with their bits in a float's place: they are 2^-112 times what they stand for. */
@@ -17,7 +20,7 @@
 
 /** Four halves, from their address. */
 @inline export function loadHalves(address: usize): v128 {
-  return f32x4.mul(halfBits(address), i32x4.splat(0x77800000))
+  return f32x4.mul(halfBits(address), f32x4.splat(LACK))
 }
 
 /** Rounds to nearest even; too large becomes the largest finite half. */

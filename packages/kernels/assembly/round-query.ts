@@ -1,4 +1,5 @@
-import { madd, maxLanes, round4, sumLanes } from './simd'
+import { putUnit, roundProducts, unitsOf } from './round-products'
+import { madd, maxLanes } from './simd'
 
 /**
  * `count` channels of a query times `scales`, in 16 bits; then what one unit of them is worth, then the sum of query * minima.
@@ -12,14 +13,9 @@ export function roundQuery(query: usize, count: usize, scales: usize, minima: us
     constant = madd(constant, q, v128.load(minima + at))
   }
   const top = maxLanes(largest)
-  const inverse = f32x4.splat(top == 0 ? 0 : 32767 / top)
+  const units = unitsOf(top)
   for (let at: usize = 0; at < count << 2; at += 32) {
-    v128.store(into + (at >> 1), i16x8.narrow_i32x4_s(scaled(query + at, scales + at, inverse), scaled(query + at + 16, scales + at + 16, inverse)))
+    v128.store(into + (at >> 1), roundProducts(v128.load(query + at), v128.load(query + at, 16), v128.load(scales + at), v128.load(scales + at, 16), units))
   }
-  store<f32>(into + (count << 1), top / 32767)
-  store<f32>(into + (count << 1), sumLanes(constant), 4)
-}
-
-@inline function scaled(query: usize, scales: usize, inverse: v128): v128 {
-  return round4(f32x4.mul(f32x4.mul(v128.load(query), v128.load(scales)), inverse))
+  putUnit(into + (count << 1), top, constant)
 }

@@ -1,4 +1,5 @@
-import { madd, maxLanes, round4, STRIDE, sumLanes } from './simd'
+import { putUnit, roundProducts, unitsOf } from './round-products'
+import { madd, maxLanes, STRIDE } from './simd'
 
 /** Bytes of one query's rounded weights: 64 rows in 16 bits, then what a unit is worth and the weighted minimum. */
 export const EACH: usize = 64 * 2 + 16
@@ -14,10 +15,10 @@ export function roundWeights(weights: usize, rows: i32, scales: usize, minima: u
   for (let at: usize = 0; at < bytes; at += 32, into += 16) {
     const w = v128.load(weights + at)
     const x = v128.load(weights + at, 16)
-    v128.store(into, narrow(w, x, v128.load(scales + at), v128.load(scales + at, 16), inverse))
+    v128.store(into, roundProducts(w, x, v128.load(scales + at), v128.load(scales + at, 16), inverse))
     constants = madd(madd(constants, w, v128.load(minima + at)), x, v128.load(minima + at, 16))
   }
-  finish(into + 128 - (bytes >> 1), top, constants)
+  putUnit(into + 128 - (bytes >> 1), top, constants)
 }
 
 /** The same of three queries, whose weights lie STRIDE apart and go EACH apart. */
@@ -50,32 +51,19 @@ export function roundWeights3(weights: usize, rows: i32, scales: usize, minima: 
     const n = v128.load(minima + at, 16)
     let w = v128.load(from)
     let x = v128.load(from, 16)
-    v128.store(into, narrow(w, x, s, t, ia))
+    v128.store(into, roundProducts(w, x, s, t, ia))
     a = madd(madd(a, w, m), x, n)
     w = v128.load(from, STRIDE)
     x = v128.load(from, STRIDE + 16)
-    v128.store(into, narrow(w, x, s, t, ib), EACH)
+    v128.store(into, roundProducts(w, x, s, t, ib), EACH)
     b = madd(madd(b, w, m), x, n)
     w = v128.load(from, 2 * STRIDE)
     x = v128.load(from, 2 * STRIDE + 16)
-    v128.store(into, narrow(w, x, s, t, ic), 2 * EACH)
+    v128.store(into, roundProducts(w, x, s, t, ic), 2 * EACH)
     c = madd(madd(c, w, m), x, n)
   }
   into += 128 - (bytes >> 1)
-  finish(into, topA, a)
-  finish(into + EACH, topB, b)
-  finish(into + 2 * EACH, topC, c)
-}
-
-@inline function unitsOf(top: f32): v128 {
-  return f32x4.splat(top == 0 ? 0 : 32767 / top)
-}
-
-@inline function narrow(w: v128, x: v128, s: v128, t: v128, inverse: v128): v128 {
-  return i16x8.narrow_i32x4_s(round4(f32x4.mul(f32x4.mul(w, s), inverse)), round4(f32x4.mul(f32x4.mul(x, t), inverse)))
-}
-
-@inline function finish(at: usize, top: f32, constants: v128): void {
-  store<f32>(at, top / 32767)
-  store<f32>(at, sumLanes(constants), 4)
+  putUnit(into, topA, a)
+  putUnit(into + EACH, topB, b)
+  putUnit(into + 2 * EACH, topC, c)
 }

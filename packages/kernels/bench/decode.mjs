@@ -1,8 +1,6 @@
 import { dispose, matMul, randomNormal, softmax, tidy } from '@tensorflow/tfjs-core'
 import { compare } from './compare.mjs'
-import { HEAD, queriesOf, release, segment } from './segment.mjs'
-
-const GROUP = 3
+import { GROUP, HEAD, queriesOf, release, segment } from './segment.mjs'
 
 /** A decode step of every segment, one after the other. */
 export function step(kernels, { queries, state, out }, segments) {

@@ -1,8 +1,6 @@
 import { add, dispose, matMul, randomNormal, softmax, sum, tensor, tidy } from '@tensorflow/tfjs-core'
 import { compare } from './compare.mjs'
-import { HEAD, queriesOf, release, segment } from './segment.mjs'
-
-const GROUP = 3
+import { GROUP, HEAD, queriesOf, release, segment } from './segment.mjs'
 
 /** A causal prompt of one KV head against tfjs's matMul, mask, softmax, matMul; and the column sums against the same without values. */
 export async function benchPrefill(kernels, tokens) {

@@ -1,6 +1,8 @@
 import { layoutBytes, layoutCode, PAGE_ENTRY, softmaxStateBytes } from '@kvfold/kernels'
 
 export const HEAD = 64
+/** Query heads to a KV head. */
+export const GROUP = 3
 const PAGE_ROWS = 64
 
 /** Float32 numbers between -1 and 1 in the heap. */

@@ -1,9 +1,8 @@
 import { threadedKernels, wasmKernels, weightsBytes } from '@kvfold/kernels'
 import { compare } from './compare.mjs'
 import { step } from './decode.mjs'
-import { queriesOf, random, release, segment } from './segment.mjs'
+import { GROUP, queriesOf, random, release, segment } from './segment.mjs'
 
-const GROUP = 3
 /** A gain of 1.6. */
 const GOAL = 0.625
 /** Bytes that a pass over many copies reads: no cache of a core holds them. */

@@ -34,6 +34,6 @@ export {
   type WeightsShape,
 } from './packed-weights.ts'
 export { referenceKernels } from './reference/kernels.ts'
-export { type ThreadedKernels, threadedKernels } from './threads/threaded-kernels.ts'
+export { defaultThreads, type ThreadedKernels, threadedKernels } from './threads/threaded-kernels.ts'
 export { wasmKernels } from './wasm/kernels.ts'
 export type { ArrayTensor, Tensor } from './tensor.ts'

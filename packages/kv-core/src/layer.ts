@@ -8,6 +8,7 @@ import { restoreLayer } from './in-basis.ts'
 import type { AttendInput, LayerCache } from './layer-cache.ts'
 import type { Attended, Observer, PromptMemory } from './observe.ts'
 import type { PagePool } from './page.ts'
+import type { PageList, WriteRows } from './page-list.ts'
 import { pieces, type Piece } from './piece.ts'
 import type { Planner } from './planner.ts'
 import type { Policy } from './policy.ts'
@@ -193,13 +194,15 @@ export class Layer implements LayerCache {
     const width = shape.headDim * 4
     this.heads.forEach((head, h) => {
       const other = source.heads[h]
-      for (const part of ['keys', 'values'] as const)
-        head.arrivals[part].append(n, (first, rows, address) => {
-          for (const page of other.arrivals[part].span(first, rows)) {
+      const copyFrom =
+        (list: PageList): WriteRows =>
+        (first, rows, address) => {
+          for (const page of list.span(first, rows)) {
             kernels.heap.u8.copyWithin(address, page.address, page.address + page.rows * width)
             address += page.rows * width
           }
-        })
+        }
+      head.appendRows(n, copyFrom(other.arrivals.keys), copyFrom(other.arrivals.values))
       head.columns.append(n)
       for (const name of ['position', 'retaining', 'reconstruction'])
         if (head.columns.has(name)) head.columns.get(name).set(other.columns.get(name))

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os'
+import { defaultThreads } from '@kvfold/kernels'
 import type { SamplingOptions } from '@kvfold/models'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 
@@ -30,16 +30,13 @@ export function list(separator: string): (text: string) => string[] {
       .filter(Boolean)
 }
 
-/** So many share the memory of most machines well. */
-const MOST_THREADS = 4
-
 /** How many threads compute. */
 export function threadsOption(): Option {
-  return new Option('--threads <n>', `threads that compute; auto: one for each core, ${MOST_THREADS} at most`).argParser(threads).default(1)
+  return new Option('--threads <n>', 'threads that compute; auto: one for each core, 4 at most').argParser(threads).default(1)
 }
 
 function threads(text: string): number {
-  if (text === 'auto') return Math.min(MOST_THREADS, availableParallelism())
+  if (text === 'auto') return defaultThreads()
   const count = Number(text)
   if (!Number.isInteger(count) || count < 1 || count > 16) throw new InvalidArgumentError('Give auto, or a whole number from 1 to 16.')
   return count

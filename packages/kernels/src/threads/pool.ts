@@ -60,8 +60,9 @@ export class Pool {
     return address
   }
 
-  /** Gives every thread so much scratch. */
+  /** Gives every thread so much scratch. Throws KernelThreadError. */
   scratch(bytes: number): void {
+    this.checkRunning()
     if (bytes <= this.room) return
     const address = this.heap.malloc(bytes * this.threads)
     if (this.room) this.heap.free(this.words[SCRATCH_AT] >>> 0)
@@ -69,8 +70,9 @@ export class Pool {
     this.words[SCRATCH_EACH] = this.room = bytes
   }
 
-  /** Adds a task to the next `run`: a compiled function's arguments. Every thread puts its own scratch in place of the last one. */
+  /** Adds a task to the next `run`: a compiled function's arguments. Every thread puts its own scratch in place of the last one. Throws KernelThreadError. */
   add(name: keyof KernelModule, args: readonly number[]): void {
+    this.checkRunning()
     const at = this.tasks++ * TASK_WORDS
     this.table[at] = this.names.indexOf(name)
     this.table[at + 1] = args.length - 1
@@ -81,13 +83,17 @@ export class Pool {
   run(): void {
     const { words, tasks } = this
     this.tasks = 0
-    if (this.ended) throw new KernelThreadError(this.ended)
     Atomics.store(words, LEFT, tasks)
     Atomics.store(words, NEXT, tasks)
     if (Atomics.load(words, SLEEPING) > 0) Atomics.notify(words, NEXT, tasks - 1)
     for (let task; (task = Atomics.sub(words, NEXT, 1) - 1) >= 0;) this.runTask(task)
     this.settle()
     if (Atomics.exchange(words, FAILED, 0)) throw new KernelThreadError('A kernel stopped in one of the threads: this is a bug of it.')
+  }
+
+  /** What a disposed pool would write to is not its own any more. */
+  private checkRunning(): void {
+    if (this.ended) throw new KernelThreadError(this.ended)
   }
 
   private runTask(task: number): void {

@@ -24,11 +24,11 @@ export interface ThreadedKernels extends Kernels {
  * thread did what.
  *
  * They work in the memory of tfjs's wasm backend if that is active and shared (in a page that is cross-origin isolated), else in a shared one of
- * their own, and copy what tensors hold. `threads` counts the calling one; default: the machine's, 4 at most. Throws KernelArgumentError,
+ * their own, and copy what tensors hold. `threads` counts the calling one; default: `defaultThreads()`. Throws KernelArgumentError,
  * KernelUnavailableError where threads cannot share memory: use `createKernels()` there.
  */
 export async function threadedKernels(options: { threads?: number } = {}): Promise<ThreadedKernels> {
-  const { threads = Math.min(4, machineThreads()) } = options
+  const { threads = defaultThreads() } = options
   if (!Number.isInteger(threads) || threads < 1 || threads > 16)
     throw new KernelArgumentError(`threads is ${threads}: give a whole number from 1 to 16.`)
   const { crossOriginIsolated = true } = globalThis as { crossOriginIsolated?: boolean }
@@ -48,11 +48,12 @@ function heapToShare(): WasmHeap {
   return sharedHeap()
 }
 
-function machineThreads(): number {
+/** One for each core of the machine, but 4 at most: so many share the memory of most machines well. */
+export function defaultThreads(): number {
   const { navigator, process } = globalThis as {
     navigator?: { hardwareConcurrency?: number }
     process?: { getBuiltinModule?(name: string): unknown }
   }
   const os = process?.getBuiltinModule?.('node:os') as { availableParallelism(): number } | undefined
-  return os?.availableParallelism() ?? navigator?.hardwareConcurrency ?? 1
+  return Math.min(4, os?.availableParallelism() ?? navigator?.hardwareConcurrency ?? 1)
 }
