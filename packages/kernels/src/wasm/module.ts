@@ -168,7 +168,7 @@ function compile(bytes: Uint8Array): WasmModule | null {
 /** A memory that threads share must be imported as such: all else is the same code. */
 function sharedBytes(): Uint8Array {
   const bytes = bytesOf(binary)
-  return Uint8Array.of(...bytes.subarray(0, shared.from), ...bytesOf(shared.bytes), ...bytes.subarray(shared.to))
+  return Uint8Array.from([...bytes.subarray(0, shared.from), ...bytesOf(shared.bytes), ...bytes.subarray(shared.to)])
 }
 
 function bytesOf(base64: string): Uint8Array {
