@@ -18,14 +18,18 @@ export class Columns {
   /** Adds rows with the initial values. */
   append(count: number): void {
     const rows = this.rows + count
-    const before = this.bytes
-    this.data = this.data.map((old, i) => {
-      const { initial } = this.specs[i]
-      const grown = rows <= old.length ? old : new Float32Array(count === 1 ? rows + 7 + (rows >> 4) : rows)
-      if (grown !== old) grown.set(old.subarray(0, this.rows))
-      return grown.fill(initial, this.rows, rows)
-    })
+    if (rows > this.room) this.grow(count === 1 ? rows + 7 + (rows >> 4) : rows)
+    for (let i = 0; i < this.data.length; i++) this.data[i].fill(this.specs[i].initial, this.rows, rows)
     this.rows = rows
+  }
+
+  private grow(room: number): void {
+    const before = this.bytes
+    this.data = this.data.map((old) => {
+      const grown = new Float32Array(room)
+      grown.set(old.subarray(0, this.rows))
+      return grown
+    })
     this.claim(this.bytes - before)
   }
 

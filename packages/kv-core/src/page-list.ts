@@ -190,29 +190,43 @@ export class PageList {
     if (count <= 0 || codec === raw32) return
     const { kernels, pool, headDim } = this
     const firstRaw = this.pages.findIndex((page) => page.codec === raw32)
+    this.changed(Math.max(0, firstRaw - 1))
     const raw = this.pages.splice(firstRaw)
     const bytes = count * headDim * 4
-    const scratch = pool.malloc(bytes)
+    // Rows of one page that nothing changes are packed from where they lie.
+    const inPlace = !change && raw[0].rows >= count
+    const from = inPlace ? raw[0].address : pool.malloc(bytes)
+    const rest: { page: Page; dropped: number }[] = []
     let done = 0
-    const rest: { page: Page; kept: Uint32Array }[] = []
     for (const page of raw) {
       const rows = Math.min(page.rows, count - done)
-      kernels.heap.u8.copyWithin(scratch + done * headDim * 4, page.address, page.address + rows * headDim * 4)
+      if (!inPlace) kernels.heap.u8.copyWithin(from + done * headDim * 4, page.address, page.address + rows * headDim * 4)
       done += rows
-      if (rows === page.rows) pool.release(page)
-      else rest.push({ page, kept: Uint32Array.from({ length: page.rows - rows }, (_, i) => rows + i) })
+      if (inPlace || rows < page.rows) rest.push({ page, dropped: rows })
+      else pool.release(page)
     }
-    change?.(scratch)
-    for (let at = 0; at < count;) at += this.packInto(scratch + at * headDim * 4, count - at, codec)
-    pool.free(scratch, bytes)
+    change?.(from)
+    for (let at = 0; at < count;) at += this.packInto(from + at * headDim * 4, count - at, codec)
+    if (!inPlace) pool.free(from, bytes)
     this.packed += count
-    this.rows -= rest.reduce((sum, { kept }) => sum + kept.length, 0)
-    // Unpacked pages that lost their first rows are laid anew, the others move up as they are.
-    for (const source of rest) {
-      if (source.kept.length === source.page.rows) this.push(source.page)
-      else this.relay([source])
+    for (const { page, dropped } of rest) {
+      this.rows -= page.rows - dropped
+      this.pushRest(page, dropped)
     }
-    this.changed()
+  }
+
+  /** Takes back an unpacked page without its first rows: the others move up where they lie, unless the page is shared or can be smaller. */
+  private pushRest(page: Page, dropped: number): void {
+    const left = page.rows - dropped
+    if (left === 0) return this.pool.release(page)
+    if (dropped > 0) {
+      if (page.refs > 1 || page.key || roundUp(left) < page.capacity)
+        return this.relay([{ page, kept: Uint32Array.from({ length: left }, (_, i) => dropped + i) }])
+      const width = this.headDim * 4
+      this.kernels.heap.u8.copyWithin(page.address, page.address + dropped * width, page.address + page.rows * width)
+      page.rows = left
+    }
+    this.push(page)
   }
 
   /** Packs up to one page of rows; continues an open page of a separable codec. Returns the rows packed. */
