@@ -45,12 +45,6 @@ export class PageList {
     }
   }
 
-  /** Unpacked rows that fit before the next page begins. */
-  get room(): number {
-    const last = this.pages.at(-1)
-    return last?.codec === raw32 && last.rows < PAGE_ROWS ? PAGE_ROWS - last.rows : PAGE_ROWS
-  }
-
   /** An unshared, unpacked last page with room. */
   private writableTail(wanted: number): Page {
     const last = this.pages.at(-1)

@@ -2,6 +2,9 @@ import { dispose, randomNormal, type Tensor, type Tensor3D } from '@tensorflow/t
 import { KvCache, type Policy } from '@kvfold/kv-core'
 import type { Loaded } from '../load.ts'
 
+/** Rows that come at once, as many as of a model's prompt: they decide how pages lie. */
+const CHUNK = 2048
+
 /** A cache of random rows. */
 export interface Filled {
   cache: KvCache
@@ -14,8 +17,8 @@ export async function filled({ model, kernels }: Loaded, policy: Policy, rows: n
   const { shape } = model
   const { layers } = shape
   const cache = new KvCache(shape, { policy, kernels, model })
-  for (let done = 0; done < rows; done += 512) {
-    const input = tokens(shape, Math.min(512, rows - done))
+  for (let done = 0; done < rows; done += CHUNK) {
+    const input = tokens(shape, Math.min(CHUNK, rows - done))
     for (let layer = 0; layer < layers; layer++) await attend(cache, layer, input)
     dispose(Object.values(input))
   }
