@@ -5,6 +5,8 @@ import asc from 'assemblyscript/asc'
 
 const here = new URL('./', import.meta.url)
 const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge']
+/** What the second build has besides. */
+const relaxed = ['--enable', 'relaxed-simd']
 /** For a memory that threads share. */
 const shared = ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536']
 const sources = readdirSync(new URL('assembly/', here))
@@ -14,28 +16,39 @@ const target = new URL('src/wasm/binary.generated.ts', here)
 
 const hash = createHash('sha256')
   .update(asc.version)
-  .update([...options, ...shared].join(' '))
+  .update([...options, ...relaxed, ...shared].join(' '))
   .update(readFileSync(new URL(import.meta.url)))
 for (const name of sources) hash.update(name).update(readFileSync(new URL(`assembly/${name}`, here)))
 const stamp = `// Made by build-wasm.mjs from sources ${hash.digest('hex').slice(0, 32)}`
 
 if (!existsSync(target) || !readFileSync(target, 'utf8').startsWith(stamp)) {
-  const plain = await compile(options)
-  const { from, to, bytes } = difference(plain, await compile([...options, ...shared]))
   writeFileSync(
     target,
     `${stamp}
-/** The compiled kernels. */
-export const binary: string = '${plain.toString('base64')}'
-/** What stands between two of its bytes where the memory is shared. */
-export const shared: { from: number; to: number; bytes: string } = { from: ${from}, to: ${to}, bytes: '${bytes.toString('base64')}' }
+/** Compiled kernels, and what stands between two of their bytes where the memory is shared. */
+export interface Binary {
+  bytes: string
+  shared: { from: number; to: number; bytes: string }
+}
+export const plain: Binary = ${await both(options)}
+/** The same with relaxed SIMD. */
+export const relaxed: Binary = ${await both([...options, ...relaxed])}
+/** How relaxed SIMD multiplies bytes. */
+export const relaxedDot: string = '${(await compile('relaxed-dot.ts', ['--runtime', 'stub', '--noExportMemory', '--enable', 'simd', ...relaxed, '-O3'])).toString('base64')}'
 `,
   )
 }
 
-async function compile(flags) {
+/** A build for a memory of one's own, and for a shared one. */
+async function both(flags) {
+  const alone = await compile('index.ts', flags)
+  const { from, to, bytes } = difference(alone, await compile('index.ts', [...flags, ...shared]))
+  return `{ bytes: '${alone.toString('base64')}', shared: { from: ${from}, to: ${to}, bytes: '${bytes.toString('base64')}' } }`
+}
+
+async function compile(entry, flags) {
   let binary
-  const { error, stderr } = await asc.main(['index.ts', '--outFile', 'kernels.wasm', ...flags], {
+  const { error, stderr } = await asc.main([entry, '--outFile', 'kernels.wasm', ...flags], {
     readFile: (name) => {
       const file = new URL(`assembly/${name}`, here)
       return existsSync(file) ? readFileSync(file, 'utf8') : null

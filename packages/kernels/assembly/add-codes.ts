@@ -58,6 +58,6 @@ export function addCodes3(codes: usize, rows: i32, pairBytes: usize, weights: us
   addTo(output + 16, b, unit, rest)
 }
 
-@inline function addTo(output: usize, sum: v128, unit: v128, rest: v128): void {
+@inline export function addTo(output: usize, sum: v128, unit: v128, rest: v128): void {
   v128.store(output, f32x4.add(v128.load(output), madd(rest, f32x4.convert_i32x4_s(sum), unit)))
 }

@@ -1,9 +1,11 @@
 import { addCodes, addCodes3 } from './add-codes'
+import { addShort, addShort3 } from './add-short'
 import { codeBits, codeGroup } from './page'
 import { EACH, roundWeights, roundWeights3 } from './round-weights'
+import { middlesOf, roundShort } from './round-short'
 import { STRIDE } from './simd'
 import { spread } from './spread'
-import { unpackPairs } from './unpack'
+import { unpackFours, unpackPairs } from './unpack'
 
 /**
  * output += weights `[query][STRIDE]` * packed values whose tokens have scales (axis token), without decoding them: the sum of
@@ -24,7 +26,7 @@ export function addPacked(
   const filled = unused + 32
   const rounded = filled + <usize>count * STRIDE
   const codes = rounded + 3 * EACH
-  const whole = rows + 7 & ~7
+  const whole = rows + 15 & ~15
   if (whole > rows) {
     memory.fill(scales, 0, perRow << 9)
     weights = fillUp(weights, rows, count, filled)
@@ -32,19 +34,36 @@ export function addPacked(
   const halves = page + capacity * rowBytes + (<usize>start * perRow << 1)
   spread(halves, rows, perRow, scales)
   spread(halves + (capacity * perRow << 1), rows, perRow, minima)
-  unpackPairs(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
+  const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
+  const top = (1 << <i32>bits) - 1
+  if (short) middlesOf(scales, minima, perRow << 6, top)
+  if (short) unpackFours(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
+  else unpackPairs(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
   for (let g: usize = 0; g < perRow; g++) {
     const end = (g + 1) * group
     for (let i = 0; i < count; i += 3) {
       const from = weights + <usize>i * STRIDE
       const o = output + (<usize>i * headDim << 2)
       if (i + 1 == count) {
+        if (short) {
+          roundShort(from, whole, scales + (g << 8), minima + (g << 8), top, rounded)
+          for (let c = g * group; c < end; c += 16) addShort(codes + (c << 2), whole, headDim << 2, rounded, o + (c << 2))
+          continue
+        }
         roundWeights(from, whole, scales + (g << 8), minima + (g << 8), rounded)
         for (let c = g * group; c < end; c += 16) addCodes(codes + (c << 1), rows, headDim << 1, rounded, o + (c << 2))
         continue
       }
       // Two queries run as three; what the third adds is thrown away.
       const third = i + 2 < count
+      if (short) {
+        for (let j: usize = 0; j < 3; j++) roundShort(from + j * STRIDE, whole, scales + (g << 8), minima + (g << 8), top, rounded + j * EACH)
+        for (let c = g * group; c < end; c += 8) {
+          const at = o + (c << 2)
+          addShort3(codes + (c << 2), whole, headDim << 2, rounded, EACH, at, at + (headDim << 2), third ? at + (headDim << 3) : unused)
+        }
+        continue
+      }
       roundWeights3(from, whole, scales + (g << 8), minima + (g << 8), rounded)
       for (let c = g * group; c < end; c += 8) {
         const at = o + (c << 2)

@@ -83,7 +83,7 @@ export function dotCodes3(
 }
 
 /** The four sums of the lanes of a, b, c and d, whole numbers. */
-@inline function sum4i(a: v128, b: v128, c: v128, d: v128): v128 {
+@inline export function sum4i(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7))
   const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7))
   return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7))

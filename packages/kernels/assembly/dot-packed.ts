@@ -1,8 +1,10 @@
 import { multiplyRows } from './channel-factors'
 import { dotCodes, dotCodes3 } from './dot-codes'
+import { dotShort, dotShort3 } from './dot-short'
 import { loadHalves } from './half'
 import { codeBits, codeByChannel, codeFactors, codeGroup, factorsOf } from './page'
 import { roundQuery } from './round-query'
+import { middlesOf, roundShort } from './round-short'
 import { STRIDE } from './simd'
 import { spread } from './spread'
 import { unpackRows } from './unpack'
@@ -47,6 +49,9 @@ export function dotPacked(
     unpackRows(codes, rows, rowBytes, bits, unpacked)
     codes = unpacked
   }
+  const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
+  const top = (1 << <i32>bits) - 1
+  if (short) middlesOf(scales, minima, byChannel ? headDim : groups << 6, top)
   for (let g: usize = 0; g < groups; g++) {
     const s = byChannel ? factors : scales + (g << 8)
     const m = byChannel ? factors : minima + (g << 8)
@@ -54,17 +59,22 @@ export function dotPacked(
     for (let i = 0; i < count; i++) {
       const query = queries + (<usize>i * headDim + from << 2)
       const own = factors + (from << 2)
-      roundQuery(query, group, byChannel ? scales : own, byChannel ? minima : own, rounded + <usize>i * each)
+      const q = rounded + <usize>i * each
+      if (short) roundShort(query, group, byChannel ? scales : own, byChannel ? minima : own, top, q)
+      else roundQuery(query, group, byChannel ? scales : own, byChannel ? minima : own, q)
     }
     for (let i = 0; i < count; i += 3) {
       const q = rounded + <usize>i * each
       const o = into + <usize>i * STRIDE
-      if (i + 1 == count) dotCodes(codes + from, rows, headDim, group, q, s, m, o, g == 0)
-      else {
-        // Two queries run as three, the last one twice: the same numbers go to the same place.
-        const third = <usize>min(2, count - 1 - i)
-        dotCodes3(codes + from, rows, headDim, group, q, q + each, q + third * each, s, m, o, o + STRIDE, o + third * STRIDE, g == 0)
+      if (i + 1 == count) {
+        if (short) dotShort(codes + from, rows, headDim, group, q, s, m, o, g == 0)
+        else dotCodes(codes + from, rows, headDim, group, q, s, m, o, g == 0)
+        continue
       }
+      // Two queries run as three, the last one twice: the same numbers go to the same place.
+      const third = <usize>min(2, count - 1 - i)
+      if (short) dotShort3(codes + from, rows, headDim, group, q, q + each, q + third * each, s, m, o, o + STRIDE, o + third * STRIDE, g == 0)
+      else dotCodes3(codes + from, rows, headDim, group, q, q + each, q + third * each, s, m, o, o + STRIDE, o + third * STRIDE, g == 0)
     }
   }
 }

@@ -53,12 +53,15 @@ export function quantize(from: usize, rows: i32, headDim: usize, code: i32, page
   }
 }
 
-/** Turns the range at `step` into a step, and stores it and the minimum as halves, `apart` bytes from each other. */
+/**
+ * Turns the range at `step` into a step, and stores it and the minimum as halves, `apart` bytes from each other. Where all numbers are the same, 0: what
+ * meets such codes, which are 0 too, is then not the largest of anything.
+ */
 @inline function store2(halves: usize, apart: usize, minimum: usize, step: usize, levels: f32): void {
   const range = load<f32>(step)
   const scale: f32 = range == 0 ? 1 : range / levels
   store<f32>(step, scale)
-  store<u16>(halves, <u16>toHalfSaturated(scale))
+  store<u16>(halves, <u16>toHalfSaturated(range == 0 ? 0 : scale))
   store<u16>(halves + apart, <u16>toHalfSaturated(load<f32>(minimum)))
 }
 

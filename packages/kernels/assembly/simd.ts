@@ -28,6 +28,11 @@ export const STRIDE: usize = 272
   return f32x4.add(sum, f32x4.mul(a, b))
 }
 
+/** sum + four products of bytes in each lane: signed ones, and codes below 128. */
+@inline export function multiplyBytes(bytes: v128, codes: v128, sum: v128): v128 {
+  return v128.relaxed_dot_add<i32>(bytes, codes, sum)
+}
+
 /** Adding it rounds a float (below 2^22 in size) to an integer, which then sits in the low bits. */
 export const MAGIC: f32 = 12582912
 

@@ -5,7 +5,7 @@ import { channelFactors } from './channel-factors.ts'
 
 /**
  * Float32 rows to a page. raw16: float16, saturated. Affine, per group (of x / factor, with factors sqrt(max |x|) of a channel, or 1): minimum and step = (max - min) / (2^bits - 1) in float32; code = (x - min) / step, clamped,
- * rounded half to even. Step and minimum are stored as float16, saturated to the largest finite half, so
+ * rounded half to even; where max = min, codes and the stored step are 0. Step and minimum are stored as float16, saturated to the largest finite half, so
  * |decoded - x| <= step / 2 + (2^bits - 1) * |step - half(step)| + |min - half(min)|.
  */
 export function quantize(heap: Heap, from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void {
@@ -42,7 +42,7 @@ export function quantize(heap: Heap, from: number, rows: number, headDim: number
       const code = roundHalfEven(Math.min(levels, Math.max(0, quotient)))
       u8[page + Math.floor(index / headDim) * rowBytes + (channel % rowBytes)] |= code << (Math.floor(channel / rowBytes) * layout.bits)
     }
-    u16[scales + at] = toHalfSaturated(scale)
+    u16[scales + at] = high === low ? 0 : toHalfSaturated(scale)
     u16[minima + at] = toHalfSaturated(low)
   }
 

@@ -5,8 +5,9 @@ import { sharedHeap } from '../heap/own-heap.ts'
 import { tfjsHeap } from '../heap/tfjs-heap.ts'
 import { isShared } from '../heap/webassembly.ts'
 import type { Kernels } from '../kernels.ts'
-import { kernelsOf, SCRATCH } from '../wasm/kernels.ts'
-import { instantiate } from '../wasm/module.ts'
+import { kernelsOf, nameOf, SCRATCH } from '../wasm/kernels.ts'
+import { instantiate, moduleFor } from '../wasm/module.ts'
+import { bestBuild, type Build } from '../wasm/relaxed-simd.ts'
 import { Pool } from './pool.ts'
 import { partStates, splitCalls } from './split-calls.ts'
 
@@ -28,6 +29,11 @@ export interface ThreadedKernels extends Kernels {
  * KernelUnavailableError where threads cannot share memory: use `createKernels()` there.
  */
 export async function threadedKernels(options: { threads?: number } = {}): Promise<ThreadedKernels> {
+  return threadedOfBuild(bestBuild(), options)
+}
+
+/** The same of one of the two builds. Throws what threadedKernels does. */
+export async function threadedOfBuild(build: Build, options: { threads?: number } = {}): Promise<ThreadedKernels> {
   const { threads = defaultThreads() } = options
   if (!Number.isInteger(threads) || threads < 1 || threads > 16)
     throw new KernelArgumentError(`threads is ${threads}: give a whole number from 1 to 16.`)
@@ -35,12 +41,12 @@ export async function threadedKernels(options: { threads?: number } = {}): Promi
   if (typeof SharedArrayBuffer === 'undefined' || !crossOriginIsolated)
     throw new KernelUnavailableError('Threads share no memory here: a page must be cross-origin isolated. Use createKernels().')
   const heap = heapToShare()
-  const wasm = instantiate(heap.memory)
+  const wasm = instantiate(heap.memory, build)
   if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
-  const pool = await Pool.start(heap, wasm, threads)
+  const pool = await Pool.start(heap, moduleFor(heap.memory, build), wasm, threads)
   const scratch = pool.malloc(SCRATCH)
   const module = threads > 1 ? splitCalls(wasm, pool, pool.malloc(partStates(threads))) : wasm
-  return { ...kernelsOf('wasm threads', heap, module, scratch), heap, threads, dispose: () => pool.dispose() }
+  return { ...kernelsOf(nameOf('wasm threads', build), heap, module, scratch), heap, threads, dispose: () => pool.dispose() }
 }
 
 function heapToShare(): WasmHeap {

@@ -5,6 +5,7 @@ import { weightsParts } from '../packed-weights.ts'
 import { referenceKernels } from '../reference/kernels.ts'
 import { tensorAccess } from '../tensor-access.ts'
 import { instantiate, type KernelModule } from './module.ts'
+import { bestBuild, type Build } from './relaxed-simd.ts'
 
 /** Heads that the compiled loops take: a multiple of 16 channels, up to this many. Others run on the reference kernels. */
 export const MAX_HEAD = 256
@@ -19,9 +20,18 @@ export const SCRATCH: number = 1024 + MAX_QUERIES * 272 + 3 * 64 * MAX_HEAD * 4
  * Reserves 200 KiB of scratch there for good. Results equal the reference's to about 1e-6 relative. Throws KernelUnavailableError.
  */
 export function wasmKernels(heap: WasmHeap): Kernels {
-  const wasm = instantiate(heap.memory)
+  return kernelsOfBuild(bestBuild(), heap)
+}
+
+/** The same of one of the two builds. Throws KernelUnavailableError. */
+export function kernelsOfBuild(build: Build, heap: WasmHeap): Kernels {
+  const wasm = instantiate(heap.memory, build)
   if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
-  return kernelsOf('wasm', heap, wasm, heap.reserve(SCRATCH))
+  return kernelsOf(nameOf('wasm', build), heap, wasm, heap.reserve(SCRATCH))
+}
+
+export function nameOf(name: string, build: Build): string {
+  return build === 'relaxed' ? `${name}, relaxed SIMD` : name
 }
 
 /** Kernels that call the compiled loops, or what stands for them. `scratch`: the address of SCRATCH bytes. */

@@ -1,5 +1,7 @@
 import { isShared, webAssembly, type WasmMemory, type WasmModule } from '../heap/webassembly.ts'
-import { binary, shared } from './binary.generated.ts'
+import { plain, relaxed } from './binary.generated.ts'
+import { bytesOf } from './bytes.ts'
+import { bestBuild, type Build } from './relaxed-simd.ts'
 
 /** What assembly/index.ts exports: addresses and numbers only. */
 export interface KernelModule {
@@ -135,44 +137,43 @@ export interface KernelModule {
   allFinite(address: number, count: number): number
 }
 
+const binaries = { plain, relaxed }
+
 /** Decoded, checked and compiled once: every heap gets an instance of it. Null where this machine cannot run it. */
-let plain: WasmModule | null | undefined
-let threaded: WasmModule | null = null
+const modules = new Map<string, WasmModule | null>()
 
 /** The compiled kernels that import such a memory; null where this machine cannot run them. */
-export function moduleFor(memory: WasmMemory): WasmModule | null {
-  if (!isShared(memory)) return compiled()
-  return (threaded ??= compile(sharedBytes()))
+export function moduleFor(memory: WasmMemory, build: Build = bestBuild()): WasmModule | null {
+  return compiled(build, isShared(memory))
 }
 
 /** The kernels on a memory; undefined where there is no WebAssembly, or none with SIMD. */
-export function instantiate(memory: WasmMemory): KernelModule | undefined {
-  const module = moduleFor(memory)
+export function instantiate(memory: WasmMemory, build: Build = bestBuild()): KernelModule | undefined {
+  const module = moduleFor(memory, build)
   return module ? (new webAssembly.Instance(module, { env: { memory, abort } }).exports as KernelModule) : undefined
 }
 
 /** False where there is no WebAssembly, or none with SIMD. */
 export function supported(): boolean {
-  return compiled() !== null
+  return compiled(bestBuild(), false) !== null
 }
 
-function compiled(): WasmModule | null {
-  if (plain === undefined) plain = compile(bytesOf(binary))
-  return plain
-}
-
-function compile(bytes: Uint8Array): WasmModule | null {
-  return webAssembly?.validate(bytes) ? new webAssembly.Module(bytes) : null
+function compiled(build: Build, threaded: boolean): WasmModule | null {
+  const key = `${build} ${threaded}`
+  let module = modules.get(key)
+  if (module === undefined) {
+    const bytes = threaded ? sharedBytes(build) : bytesOf(binaries[build].bytes)
+    module = webAssembly?.validate(bytes) ? new webAssembly.Module(bytes) : null
+    modules.set(key, module)
+  }
+  return module
 }
 
 /** A memory that threads share must be imported as such: all else is the same code. */
-function sharedBytes(): Uint8Array {
-  const bytes = bytesOf(binary)
+function sharedBytes(build: Build): Uint8Array {
+  const { shared, bytes: alone } = binaries[build]
+  const bytes = bytesOf(alone)
   return Uint8Array.from([...bytes.subarray(0, shared.from), ...bytesOf(shared.bytes), ...bytes.subarray(shared.to)])
-}
-
-function bytesOf(base64: string): Uint8Array {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
 }
 
 function abort(): never {
