@@ -140,6 +140,17 @@ export function write(kernels: Kernels, setting: Setting): { queries: Queries; r
   }
 }
 
+/** The same numbers, in no code: what an output differs by is the codec's own error. */
+export function uncoded(setting: Setting): Setting {
+  const raw = ({ seed, pages }: Cut): Cut => ({ seed, pages: pages.map((page) => ({ ...page, layout: { kind: 'raw32' } })) })
+  return { ...setting, keys: raw(setting.keys), values: raw(setting.values) }
+}
+
+/** The root of the mean squared difference. */
+export function meanError(actual: Float32Array, expected: Float32Array): number {
+  return Math.sqrt(expected.reduce((sum, value, i) => sum + (value - actual[i]) ** 2, 0) / Math.max(1, expected.length))
+}
+
 /** Largest difference over the largest expected magnitude; equal infinities and NaNs count as equal. */
 export function relativeError(actual: Float32Array, expected: Float32Array): number {
   let worst = 0,

@@ -1,0 +1,20 @@
+import { createKernels, ownHeap, wasmKernels } from '@kvfold/kernels'
+import { expect, it } from 'vitest'
+import { bestBuild, buildFor, product } from '../src/wasm/relaxed-simd.ts'
+
+it('the relaxed build runs where one instruction multiplies bytes', () => {
+  const engines: [product: number | undefined, build: string][] = [
+    [4 * 127 * 255, 'relaxed'], // x86, vpdpbusd
+    [4 * 127 * -1, 'relaxed'], // ARM
+    [2 * 32_767, 'plain'], // x86, saturated sums of two
+    [4 * 32_767, 'plain'], // the same, doubled: Node 20
+    [undefined, 'plain'],
+  ]
+  for (const [answer, build] of engines) expect(buildFor(answer)).toBe(build)
+})
+
+it('kernels say which build they are', () => {
+  expect(bestBuild()).toBe(buildFor(product(127, 255)))
+  const name = bestBuild() === 'relaxed' ? 'wasm, relaxed SIMD' : 'wasm'
+  expect([createKernels().name, wasmKernels(ownHeap()).name]).toEqual([name, name])
+})
