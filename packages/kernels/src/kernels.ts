@@ -210,7 +210,7 @@ export interface Kernels {
     width: number,
   ): void
   /**
-   * Float32 `[rows][headDim]` to a page in any layout. Rounds half to even; a constant group gets scale 1, codes 0. What is too large for
+   * Float32 `[rows][headDim]` to a page in any layout. Rounds half to even; a constant group gets scale 0, codes 0. What is too large for
    * float16 becomes its largest number, 65504 or -65504.
    */
   quantize(from: number, rows: number, headDim: number, layout: Layout, page: number, capacity: number): void

@@ -1,6 +1,8 @@
-import { lowRankQueries, ownHeap, referenceKernels, softmaxStateBytes, wasmKernels } from '@kvfold/kernels'
+import { lowRankQueries, ownHeap, referenceKernels, softmaxStateBytes } from '@kvfold/kernels'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { kernelsOfBuild } from '../src/wasm/kernels.ts'
+import { builds } from './builds.ts'
 import { get, headDims, numbers, put, relativeError, settings, write } from './random-rows.ts'
 
 // 24 coefficients are no multiple of 16: those go to the reference.
@@ -50,14 +52,16 @@ it('gives the logits of keys that are never built', () => {
         for (let c = 0; c < headDim; c++) dot += asked[query * headDim + c] * keys[j * headDim + c]
         return (dot / Math.sqrt(headDim)) * rows.logitScale + rows.logWeight + (bias?.[j] ?? 0)
       })
-      for (const kernels of [wasmKernels(heap), reference]) {
+      for (const kernels of [...builds.map((build) => kernelsOfBuild(build, heap)), reference]) {
         const before = heap.live
         const projected = lowRankQueries(kernels, whole, basisAt, rank)
         const state = heap.malloc(softmaxStateBytes(projected.queries))
         const logits = heap.malloc(Math.max(4, expected.byteLength))
         kernels.begin(state, projected.queries)
         kernels.attend(state, projected.queries, rows, { address: logits, stride: rows.rows })
-        expect(relativeError(get(heap, logits, expected.length), expected)).toBeLessThan(3e-4)
+        // 8 bits: a logit errs by sqrt(rank) * (largest of the query) * 6 / 127 / 12 on average, 0.4 to 0.7 % of the logits' own size, and the largest error of many counts.
+        const most = kernels.name.endsWith('relaxed SIMD') ? 0.03 : 3e-4
+        expect(relativeError(get(heap, logits, expected.length), expected)).toBeLessThan(most)
         kernels.logits(projected.queries, rows, -1, { address: logits, stride: rows.rows })
         expect(relativeError(get(heap, logits, expected.length), expected)).toBeLessThan(1e-5)
         heap.free(state)

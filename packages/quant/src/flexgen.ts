@@ -23,7 +23,7 @@ const params: z.ZodObject<{
  *
  * Defaults: 4 bits, groups of 64 (FlexGen's own; a head that 64 does not divide needs 32 or 16). 2 and 8 bits are the codec's.
  *
- * Deviations: FlexGen keeps the inverse of the step; here it is the step, rounded to float16. A constant group gets step 1 and codes 0
+ * Deviations: FlexGen keeps the inverse of the step; here it is the step, rounded to float16. A constant group gets step 0 and codes 0
  * (its code divides by zero). Halves round to even, as torch does.
  */
 export const flexgen: Method<typeof params> = defineMethod({

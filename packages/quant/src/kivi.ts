@@ -37,7 +37,7 @@ const params: z.ZodObject<{
  * tables have groups of 32 (3 bits a number). Here that is the values' default, while keys take 64 (2.5 bits; 32 or 16 where 64 does
  * not divide residual): so a head of 64 takes less than 1/8 of float32 from about 4,000 tokens on, whatever the tails hold.
  *
- * Deviations: a constant group gets step 1 and codes 0 (the code divides by zero); tails are float32; groups of 128 are not offered
+ * Deviations: a constant group gets step 0 and codes 0 (the code divides by zero); tails are float32; groups of 128 are not offered
  * (a page holds 64 rows). 8 bits are the codec's, not the paper's.
  */
 export const kivi: Method<typeof params> = defineMethod({

@@ -46,7 +46,7 @@ const params: z.ZodObject<{
  * seed); a generated row's saliency is the mean attention of all steps since, not of one. Of our own: scales are shared by the rows of a page,
  * at most 64 of one head and tier, so keys pay 0.5 bits a number and values 0.75 where the paper's whole prompts pay next to nothing, for
  * smaller steps; the values' c is a page's and not that of both tiers; a token's scale is a head's, not that of all heads; only new rows
- * are packed, where the code packs the whole lossy cache again. Scales are float16. An empty channel has c = 1, a constant group step 1.
+ * are packed, where the code packs the whole lossy cache again. Scales are float16. An empty channel has c = 1, a constant group step 0.
  */
 export const zipcache: Method<typeof params> = defineMethod({
   name: 'zipcache',
