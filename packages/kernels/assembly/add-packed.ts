@@ -1,8 +1,8 @@
 import { addCodes, addCodes3 } from './add-codes'
 import { addShort, addShort3 } from './add-short'
 import { codeBits, codeGroup } from './page'
-import { EACH, roundWeights, roundWeights3 } from './round-weights'
 import { middlesOf, roundShort } from './round-short'
+import { EACH, roundWeights, roundWeights3 } from './round-weights'
 import { STRIDE } from './simd'
 import { spread } from './spread'
 import { unpackFours, unpackPairs } from './unpack'
@@ -10,7 +10,7 @@ import { unpackFours, unpackPairs } from './unpack'
 /**
  * output += weights `[query][STRIDE]` * packed values whose tokens have scales (axis token), without decoding them: the sum of
  * w * (code * scale + minimum) is the sum of (w * scale) * code plus a constant, group by group of channels. The products w * scale are
- * rounded to 16 bits of their largest, so that integers multiply, two rows at a time.
+ * rounded to 16 bits of their largest, so that integers multiply, two rows at a time; with relaxed SIMD and codes of fewer than 8 bits to 8, four rows at a time.
  * A row's bytes and the group are multiples of 16. `scratch`: 512 bytes per group, 32, STRIDE per query, 3 EACH, then headDim bytes for each row.
  */
 export function addPacked(
@@ -36,9 +36,10 @@ export function addPacked(
   spread(halves + (capacity * perRow << 1), rows, perRow, minima)
   const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
   const top = (1 << <i32>bits) - 1
-  if (short) middlesOf(scales, minima, perRow << 6, top)
-  if (short) unpackFours(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
-  else unpackPairs(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
+  if (short) {
+    middlesOf(scales, minima, perRow << 6, top)
+    unpackFours(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
+  } else unpackPairs(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
   for (let g: usize = 0; g < perRow; g++) {
     const end = (g + 1) * group
     for (let i = 0; i < count; i += 3) {
@@ -73,7 +74,7 @@ export function addPacked(
   }
 }
 
-/** All queries' weights with zeros after the last row, where roundWeights reads on to a multiple of eight. */
+/** All queries' weights with zeros after the last row, where rounding reads on to a multiple of eight, or sixteen. */
 function fillUp(weights: usize, rows: i32, count: i32, into: usize): usize {
   memory.fill(into, 0, <usize>count * STRIDE)
   for (let i: usize = 0; i < <usize>count; i++) memory.copy(into + i * STRIDE, weights + i * STRIDE, <usize>rows << 2)

@@ -13,7 +13,7 @@ import { unpackRows } from './unpack'
  * Dot products of queries with packed keys, to `[query][STRIDE]`, without decoding them. Scale per channel: the sum of q * (code * scale +
  * minimum) is the sum of (q * scale) * code plus a constant. Scale per token and group: the sum of q * code in each group, times the scale, plus
  * minimum times the sum of q. What meets the codes is rounded to 16 bits of its largest, so that integers multiply: an error of 2^-16 of it per
- * channel, far below what 8 bits of codes have. Factors of channels go into the query.
+ * channel, far below what 8 bits of codes have; with relaxed SIMD, what meets fewer bits is rounded to 8. Factors of channels go into the query.
  * A row's bytes and the groups are multiples of 16. `scratch`: scales and minima (512 bytes per group, or 8 headDim), factors, 2 group + 16 bytes for
  * each query, then headDim bytes for each row.
  */

@@ -2,7 +2,10 @@ import { halfBits } from './half'
 import { LEFT } from './round-blocks'
 import { madd } from './simd'
 
-/** The same of weights in 4 bits, with minima: those times the sums of the row's blocks are added. */
+/**
+ * The same of weights in 4 bits, with minima: those times the sums of the row's blocks are added. Four inputs of an output lie together: a product has two
+ * lanes for each output. `bits`, 4, is an argument for the mask's sake: see codeMask.
+ */
 export function linearNibbles(
   x: usize, units: usize, sums: usize, blocks: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, bits: i32,
 ): void {

@@ -2,7 +2,7 @@ import { halfBits } from './half'
 import { LEFT } from './round-blocks'
 import { madd, multiplyBytes } from './simd'
 
-/** The same of a row in 8 bits: a lane of a product is an output's quadruple of inputs. */
+/** The same of a row in 8 bits: a lane of a product is four inputs of an output. */
 export function linearShort(
   x: usize, units: usize, sums: usize, blocks: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, bits: i32,
 ): void {

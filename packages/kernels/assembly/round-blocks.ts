@@ -5,8 +5,8 @@ export const RAISE: f32 = 1.2676506002282294e30
 export const LEFT: f32 = 4096
 
 /**
- * x * gain (or x, where gain is 0) as integers of 16 bits, or of 8, with a unit for each 32 numbers, and the sums of what they stand for; units and sums
- * are raised.
+ * x * gain (or x, where gain is 0) as integers of `bits`, 16 or 8, with a unit for each 32 numbers, and the sums of what they stand for; units
+ * and sums are raised.
  */
 export function roundBlocks(x: usize, gain: usize, inputs: i32, bits: i32, into: usize, units: usize, sums: usize): void {
   const most: f32 = bits == 8 ? 127 : 32767
