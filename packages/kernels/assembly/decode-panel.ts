@@ -37,31 +37,19 @@ function decodeNibbles(codes: usize, scales: usize, minima: usize, into: usize, 
     const t = loadHalves(scales + 8)
     const m = loadHalves(minima)
     const n = loadHalves(minima + 8)
-    for (const stop = into + 512; into < stop; into += 128, codes += 32) {
-      const a = v128.load(codes)
-      const b = v128.load(codes, 16)
-      put(into, v128.and(a, low), s, m)
-      put(into + 16, v128.and(b, low), t, n)
-      put(into + 512, v128.and(i32x4.shr_u(a, 4), low), s, m)
-      put(into + 528, v128.and(i32x4.shr_u(b, 4), low), t, n)
-      put(into + 32, v128.and(i32x4.shr_u(a, 8), low), s, m)
-      put(into + 48, v128.and(i32x4.shr_u(b, 8), low), t, n)
-      put(into + 544, v128.and(i32x4.shr_u(a, 12), low), s, m)
-      put(into + 560, v128.and(i32x4.shr_u(b, 12), low), t, n)
-      put(into + 64, v128.and(i32x4.shr_u(a, 16), low), s, m)
-      put(into + 80, v128.and(i32x4.shr_u(b, 16), low), t, n)
-      put(into + 576, v128.and(i32x4.shr_u(a, 20), low), s, m)
-      put(into + 592, v128.and(i32x4.shr_u(b, 20), low), t, n)
-      put(into + 96, v128.and(i32x4.shr_u(a, 24), low), s, m)
-      put(into + 112, v128.and(i32x4.shr_u(b, 24), low), t, n)
-      put(into + 608, i32x4.shr_u(a, 28), s, m)
-      put(into + 624, i32x4.shr_u(b, 28), t, n)
+    for (const stop = into + 512; into < stop; into += 64, codes += 16) {
+      const a = v128.load8x8_u(codes)
+      const b = v128.load8x8_u(codes, 8)
+      v128.store(into, f32x4.add(scaled(v128.and(a, low), s), m))
+      v128.store(into, f32x4.add(scaled(v128.and(b, low), t), n), 16)
+      v128.store(into, f32x4.add(scaled(v128.and(i32x4.shr_u(a, 16), low), s), m), 32)
+      v128.store(into, f32x4.add(scaled(v128.and(i32x4.shr_u(b, 16), low), t), n), 48)
+      v128.store(into, f32x4.add(scaled(v128.and(i32x4.shr_u(a, 4), low), s), m), 512)
+      v128.store(into, f32x4.add(scaled(v128.and(i32x4.shr_u(b, 4), low), t), n), 528)
+      v128.store(into, f32x4.add(scaled(i32x4.shr_u(a, 20), s), m), 544)
+      v128.store(into, f32x4.add(scaled(i32x4.shr_u(b, 20), t), n), 560)
     }
   }
-}
-
-@inline function put(into: usize, codes: v128, scale: v128, minimum: v128): void {
-  v128.store(into, f32x4.add(scaled(codes, scale), minimum))
 }
 
 @inline function scaled(codes: v128, scale: v128): v128 {

@@ -3,7 +3,6 @@ import { linearBrain } from './linear-brain'
 import { linearBytes } from './linear-bytes'
 import { linearHalves } from './linear-halves'
 import { linearNibbles } from './linear-nibbles'
-import { linearShort } from './linear-short'
 import { multiplyPanel } from './matmul'
 import { RAISE, roundBlocks, scaleRow } from './round-blocks'
 
@@ -33,10 +32,8 @@ export function linear(
         else linearBrain(scratch, inputs, codes, outputs, into)
         continue
       }
-      const short = ASC_FEATURE_RELAXED_SIMD && kind == 4
-      roundBlocks(x, gain, inputs, short ? 8 : 16, scratch, units, sums)
+      roundBlocks(x, gain, inputs, scratch, units, sums)
       if (kind == 8) linearBytes(scratch, units, blocks, codes, scales, outputs, into)
-      else if (short) linearShort(scratch, units, sums, blocks, codes, scales, minima, outputs, into, kind)
       else linearNibbles(scratch, units, sums, blocks, codes, scales, minima, outputs, into, kind)
     }
     return

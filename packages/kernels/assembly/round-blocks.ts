@@ -5,16 +5,15 @@ export const RAISE: f32 = 1.2676506002282294e30
 export const LEFT: f32 = 4096
 
 /**
- * x * gain (or x, where gain is 0) as integers of `bits`, 16 or 8, with a unit for each 32 numbers, and the sums of what they stand for; units
- * and sums are raised.
+ * x * gain (or x, where gain is 0) as 16-bit integers with a unit for each 32 numbers, and the sums of what they stand for; units and sums
+ * are raised.
  */
-export function roundBlocks(x: usize, gain: usize, inputs: i32, bits: i32, into: usize, units: usize, sums: usize): void {
-  const most: f32 = bits == 8 ? 127 : 32767
-  for (const end = x + (<usize>inputs << 2); x < end; x += 128, into += <usize>bits << 2, units += 4, sums += 4) {
-    let sizes = f32x4.splat(0)
-    for (let i: usize = 0; i < 128; i += 16) sizes = f32x4.max(sizes, f32x4.abs(gained(x + i, gain ? gain + i : 0)))
-    const largest = maxLanes(sizes)
-    const inverse = f32x4.splat(largest > 0 ? most / largest : 0)
+export function roundBlocks(x: usize, gain: usize, inputs: i32, into: usize, units: usize, sums: usize): void {
+  for (const end = x + (<usize>inputs << 2); x < end; x += 128, into += 64, units += 4, sums += 4) {
+    let most = f32x4.splat(0)
+    for (let i: usize = 0; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(gained(x + i, gain ? gain + i : 0)))
+    const largest = maxLanes(most)
+    const inverse = f32x4.splat(largest > 0 ? 32767 / largest : 0)
     let total = i32x4.splat(0)
     for (let i: usize = 0; i < 64; i += 16) {
       const at = gain ? gain + (i << 1) : 0
@@ -23,12 +22,7 @@ export function roundBlocks(x: usize, gain: usize, inputs: i32, bits: i32, into:
       total = i32x4.add(total, i32x4.add(low, high))
       v128.store(into + i, i16x8.narrow_i32x4_s(low, high))
     }
-    if (bits == 8) {
-      const last = i8x16.narrow_i16x8_s(v128.load(into, 32), v128.load(into, 48))
-      v128.store(into, i8x16.narrow_i16x8_s(v128.load(into), v128.load(into, 16)))
-      v128.store(into, last, 16)
-    }
-    const unit = largest / most * RAISE
+    const unit = largest / 32767 * RAISE
     store<f32>(units, unit)
     store<f32>(sums, sumLanes(f32x4.convert_i32x4_s(total)) * unit)
     if (gain) gain += 128

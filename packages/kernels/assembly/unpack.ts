@@ -34,7 +34,7 @@ export function unpackPairs(codes: usize, rows: i32, rowBytes: usize, bits: usiz
     const stop = codes + rowBytes
     if (bits == 8) for (; codes < stop; codes += 16, into += 32) pair(into, v128.load(codes), v128.load(codes + next))
     else if (bits == 4) {
-        for (; codes < stop; codes += 16, into += 32) {
+      for (; codes < stop; codes += 16, into += 32) {
         const x = v128.load(codes)
         const y = v128.load(codes + next)
         pair(into, v128.and(x, low), v128.and(y, low))

@@ -6,7 +6,7 @@ import type { Heap } from './heap.ts'
  * + minimum; codes are signed bytes, or 0 to 15.
  *
  * Eight outputs lie together, so that a vector holds what meets the same inputs. f16 and bf16: [outputs / 8][inputs][8]. q8: [outputs / 8][inputs / 2][8][2]
- * bytes. q4: [outputs / 8][inputs / 32][4 quadruples of inputs][8][4] bytes, whose lower halves are a block's first 16 inputs. Then, for q8 and q4, scales
+ * bytes. q4: [outputs / 8][inputs / 32][8 pairs of inputs][8][2] bytes, whose lower halves are a block's first 16 inputs. Then, for q8 and q4, scales
  * [outputs / 8][inputs / 32][8], halves; then, for q4, minima likewise.
  */
 export interface PackedWeights {
@@ -114,7 +114,7 @@ function bytePlace(inputs: number, output: number, input: number): number {
 }
 
 function nibblePlace(inputs: number, output: number, input: number): number {
-  return (output >>> 3) * inputs * 4 + (input >>> 5) * 128 + ((input & 15) >>> 2) * 32 + (output & 7) * 4 + (input & 3)
+  return (output >>> 3) * inputs * 4 + (input >>> 5) * 128 + ((input & 15) >>> 1) * 16 + (output & 7) * 2 + (input & 1)
 }
 
 const bits = new Uint32Array(1)
