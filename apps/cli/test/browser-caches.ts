@@ -53,3 +53,8 @@ async function feed(cache: KvCache, n: number, random: Random): Promise<number[]
   }
   return outputs
 }
+
+/** The kernels that caches run on here. */
+export function kernelsName(): string {
+  return createKernels().name
+}

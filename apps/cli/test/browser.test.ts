@@ -10,11 +10,13 @@ describe.skipIf(!executablePath)('a cache file between Node and a page in Chromi
   let browser: Browser
   let page: Page
   const problems: string[] = []
+  let alike: boolean
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
     page = await browser.newPage()
     page.on('pageerror', (error) => problems.push(error.message))
     await page.addScriptTag({ content: await pageScript(new URL('browser-caches.ts', import.meta.url)) })
+    alike = (await page.evaluate('kvfold.kernelsName()')) === here.kernelsName()
   })
   afterAll(() => browser.close())
 
@@ -35,7 +37,8 @@ describe.skipIf(!executablePath)('a cache file between Node and a page in Chromi
       expect(before.length).toBe(2 * 22 * 4 * 64)
       expect(after).toHaveLength(before.length)
       const worst = before.reduce((most, x, i) => Math.max(most, Math.abs(x - after[i])), 0)
-      expect(worst).toBeLessThan(1e-5)
+      // Chromium may have relaxed SIMD where Node has none: that rounds what meets 2 bits to 8, see docs/kernels.md.
+      expect(worst).toBeLessThan(alike || policy === 'full' ? 1e-5 : 0.03)
       if (coded && policy !== 'full') expect(file.length).toBeLessThan((await from.makeFile(policy, false)).length)
     }
     expect(problems).toEqual([])
