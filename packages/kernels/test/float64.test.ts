@@ -48,7 +48,7 @@ function plain(
 }
 
 /** What is promised where packed rows are multiplied as integers of 16 bits. */
-const PACKED = 3e-4
+const PACKED = 5e-4
 
 /**
  * What is promised where numbers meet 8 bits, in the mean over outputs: a tenth of what the codes themselves err by, over many settings; over few outputs, where
