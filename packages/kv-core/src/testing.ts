@@ -110,8 +110,9 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
         for (let layer = 0; layer < shape.layers; layer++) await one.layer(layer).attend(prompt[layer])
         await readAgain(one, shape, prompt)
       }
-      // Packed rows are multiplied in 16 bits where they lie in memory, in 32 where they come from a tier: forks move pages.
-      const tolerance = policy.encode ? 1e-3 : 1e-5
+      // Packed rows are multiplied in 16 bits where they lie in memory (few bits with relaxed SIMD in 8), in 32 where they come from a tier: forks move pages.
+      const packed = kernels.name.endsWith('relaxed SIMD') ? 0.03 : 1e-3
+      const tolerance = policy.encode ? packed : 1e-5
       const together = async (says: string): Promise<void> => {
         for (let layer = 0; layer < shape.layers; layer++) {
           const inputs = draw(shape, 1, random)
