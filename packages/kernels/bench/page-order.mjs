@@ -1,6 +1,6 @@
 // What the order of pages in memory does to decode attention, float32, three queries to a head: `node bench/page-order.mjs`, after a build. Medians of 9.
 import { ownHeap, PAGE_ENTRY, wasmKernels } from '@kvfold/kernels'
-import { HEAD, queriesOf, random } from './segment.mjs'
+import { GROUP, HEAD, queriesOf, random } from './segment.mjs'
 
 const PAGES = 2048
 const ROWS = 64
@@ -8,7 +8,7 @@ const kernels = wasmKernels(ownHeap())
 const { heap } = kernels
 const bytes = ROWS * HEAD * 4
 const memory = random(kernels, (PAGES * 2 * bytes) / 4)
-const { queries, state, out } = queriesOf(kernels, 3, 1)
+const { queries, state, out } = queriesOf(kernels, GROUP, 1)
 const shuffled = Array.from({ length: 2 * PAGES }, (_, i) => i)
 for (let i = shuffled.length - 1; i > 0; i--) {
   const j = Math.floor(Math.random() * (i + 1))

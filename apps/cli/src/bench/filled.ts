@@ -1,9 +1,7 @@
 import { dispose, randomNormal, type Tensor, type Tensor3D } from '@tensorflow/tfjs-core'
 import { KvCache, type Policy } from '@kvfold/kv-core'
+import { DEFAULT_CHUNK } from '@kvfold/models'
 import type { Loaded } from '../load.ts'
-
-/** Rows that come at once, as many as of a model's prompt: they decide how pages lie. */
-const CHUNK = 2048
 
 /** A cache of random rows. */
 export interface Filled {
@@ -17,8 +15,9 @@ export async function filled({ model, kernels }: Loaded, policy: Policy, rows: n
   const { shape } = model
   const { layers } = shape
   const cache = new KvCache(shape, { policy, kernels, model })
-  for (let done = 0; done < rows; done += CHUNK) {
-    const input = tokens(shape, Math.min(CHUNK, rows - done))
+  // As many at once as of a model's prompt: that decides how pages lie.
+  for (let done = 0; done < rows; done += DEFAULT_CHUNK) {
+    const input = tokens(shape, Math.min(DEFAULT_CHUNK, rows - done))
     for (let layer = 0; layer < layers; layer++) await attend(cache, layer, input)
     dispose(Object.values(input))
   }

@@ -143,12 +143,12 @@ const binaries = { plain, relaxed }
 const modules = new Map<string, WasmModule | null>()
 
 /** The compiled kernels that import such a memory; null where this machine cannot run them. */
-export function moduleFor(memory: WasmMemory, build: Build = bestBuild()): WasmModule | null {
+export function moduleFor(memory: WasmMemory, build: Build): WasmModule | null {
   return compiled(build, isShared(memory))
 }
 
 /** The kernels on a memory; undefined where there is no WebAssembly, or none with SIMD. */
-export function instantiate(memory: WasmMemory, build: Build = bestBuild()): KernelModule | undefined {
+export function instantiate(memory: WasmMemory, build: Build): KernelModule | undefined {
   const module = moduleFor(memory, build)
   return module ? (new webAssembly.Instance(module, { env: { memory, abort } }).exports as KernelModule) : undefined
 }
