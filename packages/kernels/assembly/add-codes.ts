@@ -17,8 +17,12 @@ export function addCodes(codes: usize, rows: i32, pairBytes: usize, weights: usi
     c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load8x8_u(codes, 16), x))
     d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load8x8_u(codes, 24), x))
   }
-  add8(output, a, b, weights + 128)
-  add8(output + 32, c, d, weights + 128)
+  const unit = v128.load32_splat(weights, 128)
+  const rest = v128.load32_splat(weights, 132)
+  addTo(output, a, unit, rest)
+  addTo(output + 16, b, unit, rest)
+  addTo(output + 32, c, unit, rest)
+  addTo(output + 48, d, unit, rest)
 }
 
 /** The same of three queries, whose weights lie EACH apart, and eight channels. One address for all weights: loops as short as this feel each addition. */
@@ -42,19 +46,18 @@ export function addCodes3(codes: usize, rows: i32, pairBytes: usize, weights: us
     c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, w))
     c1 = i32x4.add(c1, i32x4.dot_i16x8_s(y, w))
   }
-  add8(oa, a0, a1, weights + 128)
-  add8(ob, b0, b1, weights + EACH + 128)
-  add8(oc, c0, c1, weights + 2 * EACH + 128)
+  add8(oa, a0, a1, weights)
+  add8(ob, b0, b1, weights + EACH)
+  add8(oc, c0, c1, weights + 2 * EACH)
 }
 
-/** output [8] += unit * sums + rest, which lie at `at`. */
-@inline export function add8(output: usize, a: v128, b: v128, at: usize): void {
-  const unit = v128.load32_splat(at)
-  const rest = v128.load32_splat(at, 4)
+@inline function add8(output: usize, a: v128, b: v128, weights: usize): void {
+  const unit = v128.load32_splat(weights, 128)
+  const rest = v128.load32_splat(weights, 132)
   addTo(output, a, unit, rest)
   addTo(output + 16, b, unit, rest)
 }
 
-@inline function addTo(output: usize, sum: v128, unit: v128, rest: v128): void {
+@inline export function addTo(output: usize, sum: v128, unit: v128, rest: v128): void {
   v128.store(output, f32x4.add(v128.load(output), madd(rest, f32x4.convert_i32x4_s(sum), unit)))
 }

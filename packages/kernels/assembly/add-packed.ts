@@ -42,32 +42,30 @@ export function addPacked(
   } else unpackPairs(page + <usize>start * rowBytes, rows, rowBytes, bits, codes)
   for (let g: usize = 0; g < perRow; g++) {
     const end = (g + 1) * group
-    const s = scales + (g << 8)
-    const m = minima + (g << 8)
     for (let i = 0; i < count; i += 3) {
       const from = weights + <usize>i * STRIDE
       const o = output + (<usize>i * headDim << 2)
       if (i + 1 == count) {
         if (short) {
-          roundShort(from, whole, s, m, top, rounded)
+          roundShort(from, whole, scales + (g << 8), minima + (g << 8), top, rounded)
           for (let c = g * group; c < end; c += 16) addShort(codes + (c << 2), whole, headDim << 2, rounded, o + (c << 2))
           continue
         }
-        roundWeights(from, whole, s, m, rounded)
+        roundWeights(from, whole, scales + (g << 8), minima + (g << 8), rounded)
         for (let c = g * group; c < end; c += 16) addCodes(codes + (c << 1), rows, headDim << 1, rounded, o + (c << 2))
         continue
       }
       // Two queries run as three; what the third adds is thrown away.
       const third = i + 2 < count
       if (short) {
-        for (let j: usize = 0; j < 3; j++) roundShort(from + j * STRIDE, whole, s, m, top, rounded + j * EACH)
+        for (let j: usize = 0; j < 3; j++) roundShort(from + j * STRIDE, whole, scales + (g << 8), minima + (g << 8), top, rounded + j * EACH)
         for (let c = g * group; c < end; c += 8) {
           const at = o + (c << 2)
           addShort3(codes + (c << 2), whole, headDim << 2, rounded, EACH, at, at + (headDim << 2), third ? at + (headDim << 3) : unused)
         }
         continue
       }
-      roundWeights3(from, whole, s, m, rounded)
+      roundWeights3(from, whole, scales + (g << 8), minima + (g << 8), rounded)
       for (let c = g * group; c < end; c += 8) {
         const at = o + (c << 2)
         addCodes3(codes + (c << 1), rows, headDim << 1, rounded, at, at + (headDim << 2), third ? at + (headDim << 3) : unused)

@@ -1,4 +1,4 @@
-import { add8 } from './add-codes'
+import { addTo } from './add-codes'
 import { multiplyBytes } from './simd'
 
 /** output [16] += unit * (weights times rows) + rest. Rows are quadruples of bytes, `fourBytes` from one to the next; weights are as roundShort leaves them. */
@@ -15,8 +15,12 @@ export function addShort(codes: usize, whole: usize, fourBytes: usize, weights: 
     c = multiplyBytes(x, v128.load(codes, 32), c)
     d = multiplyBytes(x, v128.load(codes, 48), d)
   }
-  add8(output, a, b, end + 16)
-  add8(output + 32, c, d, end + 16)
+  const unit = v128.load32_splat(end, 16)
+  const rest = v128.load32_splat(end, 20)
+  addTo(output, a, unit, rest)
+  addTo(output + 16, b, unit, rest)
+  addTo(output + 32, c, unit, rest)
+  addTo(output + 48, d, unit, rest)
 }
 
 /** The same of three queries, whose weights lie `each` apart, and eight channels. */
@@ -42,7 +46,14 @@ export function addShort3(codes: usize, whole: usize, fourBytes: usize, weights:
     c0 = multiplyBytes(w, x, c0)
     c1 = multiplyBytes(w, y, c1)
   }
-  add8(oa, a0, a1, weights + whole + 16)
-  add8(ob, b0, b1, second + whole + 16)
-  add8(oc, c0, c1, third + whole + 16)
+  add8(oa, a0, a1, weights + whole)
+  add8(ob, b0, b1, second + whole)
+  add8(oc, c0, c1, third + whole)
+}
+
+@inline function add8(output: usize, a: v128, b: v128, tail: usize): void {
+  const unit = v128.load32_splat(tail, 16)
+  const rest = v128.load32_splat(tail, 20)
+  addTo(output, a, unit, rest)
+  addTo(output + 16, b, unit, rest)
 }

@@ -38,8 +38,8 @@ export function dotCodes3(
   oa: usize, ob: usize, oc: usize, first: bool,
 ): void {
   const bytes = count << 1
-  const unitAB = twice(qa + bytes, qb + bytes)
-  const restAB = twice(qa + bytes + 4, qb + bytes + 4)
+  const unitAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes), v128.load32_splat(qb + bytes), 0, 1, 4, 5)
+  const restAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes, 4), v128.load32_splat(qb + bytes, 4), 0, 1, 4, 5)
   const unitC = v128.load32_splat(qc + bytes)
   const restC = v128.load32_splat(qc + bytes, 4)
   for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, scales += 8, minima += 8, codes += rowBytes << 1) {
@@ -66,35 +66,20 @@ export function dotCodes3(
       c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, q))
       c1 = i32x4.add(c1, i32x4.dot_i16x8_s(y, q))
     }
-    put3(oa, ob, oc, sum4i(a0, a1, b0, b1), sum4i(c0, c1, c0, c1), unitAB, restAB, unitC, restC, scales, minima, first)
+    const scale = v128.load64_splat(scales)
+    const minimum = v128.load64_splat(minima)
+    let ab = f32x4.mul(minimum, restAB)
+    let cc = f32x4.mul(minimum, restC)
+    if (!first) {
+      ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
+      cc = f32x4.add(cc, v128.load64_splat(oc))
+    }
+    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), f32x4.mul(unitAB, scale))
+    cc = madd(cc, f32x4.convert_i32x4_s(sum4i(c0, c1, c0, c1)), f32x4.mul(unitC, scale))
+    v128.store64_lane(oa, ab, 0)
+    v128.store64_lane(ob, ab, 1)
+    v128.store64_lane(oc, cc, 0)
   }
-}
-
-/**
- * Two rows' numbers of three queries (+)= scale * unit * sum + minimum * rest. All is loaded before anything is stored: two of the places may
- * be the same one.
- */
-@inline export function put3(
-  oa: usize, ob: usize, oc: usize, sumsAB: v128, sumsC: v128, unitAB: v128, restAB: v128, unitC: v128, restC: v128, scales: usize, minima: usize, first: bool,
-): void {
-  const scale = v128.load64_splat(scales)
-  const minimum = v128.load64_splat(minima)
-  let ab = f32x4.mul(minimum, restAB)
-  let cc = f32x4.mul(minimum, restC)
-  if (!first) {
-    ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
-    cc = f32x4.add(cc, v128.load64_splat(oc))
-  }
-  ab = madd(ab, f32x4.convert_i32x4_s(sumsAB), f32x4.mul(unitAB, scale))
-  cc = madd(cc, f32x4.convert_i32x4_s(sumsC), f32x4.mul(unitC, scale))
-  v128.store64_lane(oa, ab, 0)
-  v128.store64_lane(ob, ab, 1)
-  v128.store64_lane(oc, cc, 0)
-}
-
-/** The number at `a` twice, then the one at `b`. */
-@inline export function twice(a: usize, b: usize): v128 {
-  return v128.shuffle<f32>(v128.load32_splat(a), v128.load32_splat(b), 0, 1, 4, 5)
 }
 
 /** The four sums of the lanes of a, b, c and d, whole numbers. */

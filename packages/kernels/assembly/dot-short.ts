@@ -1,4 +1,4 @@
-import { put3, sum4i, twice } from './dot-codes'
+import { sum4i } from './dot-codes'
 import { madd, multiplyBytes } from './simd'
 
 /** What dotCodes does, for codes of fewer than 8 bits and a query as roundShort leaves it. */
@@ -36,8 +36,8 @@ export function dotShort3(
   codes: usize, rows: i32, rowBytes: usize, count: usize, qa: usize, qb: usize, qc: usize, scales: usize, minima: usize,
   oa: usize, ob: usize, oc: usize, first: bool,
 ): void {
-  const unitAB = twice(qa + count + 16, qb + count + 16)
-  const restAB = twice(qa + count + 20, qb + count + 20)
+  const unitAB = v128.shuffle<f32>(v128.load32_splat(qa + count, 16), v128.load32_splat(qb + count, 16), 0, 1, 4, 5)
+  const restAB = v128.shuffle<f32>(v128.load32_splat(qa + count, 20), v128.load32_splat(qb + count, 20), 0, 1, 4, 5)
   const unitC = v128.load32_splat(qc + count, 16)
   const restC = v128.load32_splat(qc + count, 20)
   for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, scales += 8, minima += 8, codes += rowBytes << 1) {
@@ -64,6 +64,18 @@ export function dotShort3(
       c0 = multiplyBytes(q, x, c0)
       c1 = multiplyBytes(q, y, c1)
     }
-    put3(oa, ob, oc, sum4i(a0, a1, b0, b1), sum4i(c0, c1, c0, c1), unitAB, restAB, unitC, restC, scales, minima, first)
+    const scale = v128.load64_splat(scales)
+    const minimum = v128.load64_splat(minima)
+    let ab = f32x4.mul(minimum, restAB)
+    let cc = f32x4.mul(minimum, restC)
+    if (!first) {
+      ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
+      cc = f32x4.add(cc, v128.load64_splat(oc))
+    }
+    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), f32x4.mul(unitAB, scale))
+    cc = madd(cc, f32x4.convert_i32x4_s(sum4i(c0, c1, c0, c1)), f32x4.mul(unitC, scale))
+    v128.store64_lane(oa, ab, 0)
+    v128.store64_lane(ob, ab, 1)
+    v128.store64_lane(oc, cc, 0)
   }
 }

@@ -1,12 +1,8 @@
 import { round4, sumLanes } from './simd'
 
-/** The most units that a product has in 16 bits, and in 8. */
-export const WORD: f32 = 32767
-export const BYTE: f32 = 127
-
-/** What turns products into units, of which the largest one has `most`. */
-@inline export function unitsOf(largest: f32, most: f32): v128 {
-  return f32x4.splat(largest == 0 ? 0 : most / largest)
+/** What turns products into units, of which the largest one has 32767. */
+@inline export function unitsOf(largest: f32): v128 {
+  return f32x4.splat(largest == 0 ? 0 : 32767 / largest)
 }
 
 /** Eight products, w * s and x * t, in 16 bits. */
@@ -15,7 +11,7 @@ export const BYTE: f32 = 127
 }
 
 /** Stores what a unit is worth, and the sum of the lanes of what is added besides. */
-@inline export function putUnit(at: usize, unit: f32, rest: v128): void {
-  store<f32>(at, unit)
+@inline export function putUnit(at: usize, largest: f32, rest: v128): void {
+  store<f32>(at, largest / 32767)
   store<f32>(at, sumLanes(rest), 4)
 }

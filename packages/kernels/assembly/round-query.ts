@@ -1,4 +1,4 @@
-import { putUnit, roundProducts, unitsOf, WORD } from './round-products'
+import { putUnit, roundProducts, unitsOf } from './round-products'
 import { madd, maxLanes } from './simd'
 
 /**
@@ -13,9 +13,9 @@ export function roundQuery(query: usize, count: usize, scales: usize, minima: us
     constant = madd(constant, q, v128.load(minima + at))
   }
   const top = maxLanes(largest)
-  const units = unitsOf(top, WORD)
+  const units = unitsOf(top)
   for (let at: usize = 0; at < count << 2; at += 32) {
     v128.store(into + (at >> 1), roundProducts(v128.load(query + at), v128.load(query + at, 16), v128.load(scales + at), v128.load(scales + at, 16), units))
   }
-  putUnit(into + (count << 1), top / WORD, constant)
+  putUnit(into + (count << 1), top, constant)
 }

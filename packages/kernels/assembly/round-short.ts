@@ -1,5 +1,4 @@
-import { BYTE, putUnit, unitsOf } from './round-products'
-import { madd, maxLanes, multiplyBytes } from './simd'
+import { madd, maxLanes, multiplyBytes, sumLanes } from './simd'
 
 /**
  * `count` products x * scales in 8 bits of their largest, in sixteens. Then what sums with codes start from, in the first of four words: codes count
@@ -14,7 +13,7 @@ export function roundShort(x: usize, count: usize, scales: usize, middles: usize
     rest = madd(rest, y, v128.load(middles + at))
   }
   const largest = maxLanes(sizes)
-  const units = unitsOf(largest, BYTE)
+  const units = f32x4.splat(largest == 0 ? 0 : 127 / largest)
   let total = i32x4.splat(0)
   for (let at: usize = 0; at < count << 2; at += 64, into += 16) {
     const low = i16x8.narrow_i32x4_s(rounded(x + at, scales + at, units), rounded(x + at + 16, scales + at + 16, units))
@@ -26,7 +25,8 @@ export function roundShort(x: usize, count: usize, scales: usize, middles: usize
   total = i32x4.add(total, v128.shuffle<i32>(total, total, 2, 3, 0, 1))
   total = i32x4.add(total, v128.shuffle<i32>(total, total, 1, 0, 3, 2))
   v128.store(into, v128.and(i32x4.shr_s(i32x4.mul(total, i32x4.splat(-top)), 1), i32x4(-1, 0, 0, 0)))
-  putUnit(into + 16, largest / BYTE, rest)
+  store<f32>(into, largest / 127, 16)
+  store<f32>(into, sumLanes(rest), 20)
 }
 
 @inline function rounded(x: usize, scale: usize, units: v128): v128 {

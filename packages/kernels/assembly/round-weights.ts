@@ -1,4 +1,4 @@
-import { putUnit, roundProducts, unitsOf, WORD } from './round-products'
+import { putUnit, roundProducts, unitsOf } from './round-products'
 import { madd, maxLanes, STRIDE } from './simd'
 
 /** Bytes of one query's rounded weights: 64 rows in 16 bits, then what a unit is worth and the weighted minimum. */
@@ -10,7 +10,7 @@ export function roundWeights(weights: usize, rows: i32, scales: usize, minima: u
   let largest = f32x4.splat(0)
   for (let at: usize = 0; at < bytes; at += 16) largest = f32x4.pmax(largest, f32x4.mul(v128.load(weights + at), v128.load(scales + at)))
   const top = maxLanes(largest)
-  const inverse = unitsOf(top, WORD)
+  const inverse = unitsOf(top)
   let constants = f32x4.splat(0)
   for (let at: usize = 0; at < bytes; at += 32, into += 16) {
     const w = v128.load(weights + at)
@@ -18,7 +18,7 @@ export function roundWeights(weights: usize, rows: i32, scales: usize, minima: u
     v128.store(into, roundProducts(w, x, v128.load(scales + at), v128.load(scales + at, 16), inverse))
     constants = madd(madd(constants, w, v128.load(minima + at)), x, v128.load(minima + at, 16))
   }
-  putUnit(into + 128 - (bytes >> 1), top / WORD, constants)
+  putUnit(into + 128 - (bytes >> 1), top, constants)
 }
 
 /** The same of three queries, whose weights lie STRIDE apart and go EACH apart. */
@@ -37,9 +37,9 @@ export function roundWeights3(weights: usize, rows: i32, scales: usize, minima: 
   const topA = maxLanes(a)
   const topB = maxLanes(b)
   const topC = maxLanes(c)
-  const ia = unitsOf(topA, WORD)
-  const ib = unitsOf(topB, WORD)
-  const ic = unitsOf(topC, WORD)
+  const ia = unitsOf(topA)
+  const ib = unitsOf(topB)
+  const ic = unitsOf(topC)
   a = f32x4.splat(0)
   b = a
   c = a
@@ -63,7 +63,7 @@ export function roundWeights3(weights: usize, rows: i32, scales: usize, minima: 
     c = madd(madd(c, w, m), x, n)
   }
   into += 128 - (bytes >> 1)
-  putUnit(into, topA / WORD, a)
-  putUnit(into + EACH, topB / WORD, b)
-  putUnit(into + 2 * EACH, topC / WORD, c)
+  putUnit(into, topA, a)
+  putUnit(into + EACH, topB, b)
+  putUnit(into + 2 * EACH, topC, c)
 }

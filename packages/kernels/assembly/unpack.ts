@@ -86,11 +86,12 @@ export function unpackFours(codes: usize, rows: i32, rowBytes: usize, bits: usiz
 
 /** The codes of sixteen bytes, from the lowest bits on, `plane` bytes apart. */
 @inline function part(into: usize, x: v128, plane: usize, bits: usize, low: v128): void {
-  v128.store(into, v128.and(x, low))
   if (bits == 4) {
+    v128.store(into, v128.and(x, low))
     v128.store(into + plane, v128.and(i16x8.shr_u(x, 4), low))
     return
   }
+  v128.store(into, v128.and(x, low))
   v128.store(into + plane, v128.and(i16x8.shr_u(x, 2), low))
   v128.store(into + 2 * plane, v128.and(i16x8.shr_u(x, 4), low))
   v128.store(into + 3 * plane, v128.and(i16x8.shr_u(x, 6), low))
