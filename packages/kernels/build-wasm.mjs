@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import asc from 'assemblyscript/asc'
 
 const here = new URL('./', import.meta.url)
-const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge']
+const options = ['--runtime', 'stub', '--importMemory', '--enable', 'simd', '--noAssert', '-O3', '--converge', '--disableWarning', '112']
 /** What the second build has besides. */
 const relaxed = ['--enable', 'relaxed-simd']
 /** For a memory that threads share. */

@@ -5,9 +5,12 @@ import { addRaw } from './add-raw'
 import { blockAddends } from './block-addends'
 import { dequantize } from './dequantize'
 import { dotHalf } from './dot-half'
-import { dotPacked } from './dot-packed'
+import { dotByChannel } from './dot-by-channel'
+import { dotByToken } from './dot-by-token'
 import { dotRaw } from './dot-raw'
-import { codeBits, codeByChannel, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, HALVES } from './page'
+import { multiplyRows } from './channel-factors'
+import { codeBits, codeByChannel, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, factorsOf, HALVES } from './page'
+import { roundedBytes, roundQueries, roundQueriesShort } from './round-query'
 import { BLOCK, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
 import { touchPage } from './touch'
@@ -18,16 +21,19 @@ export const MAX_QUERIES: i32 = 12
 /**
  * A few queries see the rows from `start` to `rows`. Block by block of 64 rows: logits, running softmax, values; the two page tables are walked
  * by one cursor each, so pages of keys and of values may end anywhere. Halves, packed keys, and packed values with a scale per token, are multiplied as they are;
- * other layouts are decoded first. Keys have `keyDim` channels, values `headDim`. `scratch`: 64 addends, logits, then one block of rows.
+ * other layouts are decoded first. Keys have `keyDim` channels, values `headDim`. `scratch`: 64 addends, logits, rounded queries, then one block of rows.
  */
 export function attend(
   max: usize, sum: usize, output: usize, queries: usize, count: i32, keyDim: usize, headDim: usize,
   keyTable: usize, valueTable: usize, start: i32, rows: i32, bias: usize, scale: f32, logWeight: f32, logitsInto: usize, stride: usize, scratch: usize,
 ): void {
   const logits = scratch + 256
-  const decoded = logits + <usize>MAX_QUERIES * STRIDE
+  const rounded = logits + <usize>MAX_QUERIES * STRIDE
+  // A group has at least sixteen channels.
+  const decoded = rounded + <usize>count * roundedBytes(16) * (keyDim + 15 >> 4) + (keyDim << 3)
   const keyBytes = keyDim << 2
   const rowBytes = headDim << 2
+  let roundedFor = 0
   let keyRow = start
   let valueRow = start
   for (let first = start; first < rows; first += BLOCK) {
@@ -50,7 +56,14 @@ export function attend(
       } else if (entryCode(keyTable) == HALVES) {
         dotHalf(entryAddress(keyTable) + (<usize>keyRow * keyBytes >> 1), take, keyDim, queries, count, into, decoded)
       } else if (direct(entryCode(keyTable), keyDim)) {
-        dotPacked(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, keyDim, queries, count, into, decoded)
+        const fresh = entryCode(keyTable) != roundedFor || codeFactors(roundedFor)
+        roundedFor = entryCode(keyTable)
+        if (codeByChannel(roundedFor)) {
+          dotByChannel(entryAddress(keyTable), entryCapacity(keyTable), roundedFor, keyRow, take, keyDim, queries, rounded, fresh, count, into, decoded)
+        } else {
+          if (fresh) roundForTokens(keyTable, queries, count, keyDim, rounded, decoded)
+          dotByToken(entryAddress(keyTable), entryCapacity(keyTable), roundedFor, keyRow, take, keyDim, rounded, count, into, decoded)
+        }
       } else {
         dequantize(entryAddress(keyTable), entryCapacity(keyTable), entryCode(keyTable), keyRow, take, keyDim, decoded)
         dotRaw(decoded, take, keyDim, queries, count, into)
@@ -73,7 +86,7 @@ export function attend(
         valueRow -= entryRows(valueTable)
         valueTable += ENTRY
       }
-      const take = min(held - done, entryRows(valueTable) - valueRow)
+      let take = min(held - done, entryRows(valueTable) - valueRow)
       const weights = logits + (<usize>done << 2)
       if (entryCode(valueTable) == 0) {
         addRaw(entryAddress(valueTable) + <usize>valueRow * rowBytes, take, headDim, weights, count, output)
@@ -81,10 +94,8 @@ export function attend(
         addHalf(entryAddress(valueTable) + (<usize>valueRow * rowBytes >> 1), take, headDim, weights, count, output, decoded)
       } else if (!codeByChannel(entryCode(valueTable)) && direct(entryCode(valueTable), headDim)) {
         if (codeFactors(entryCode(valueTable))) {
-          addFactored(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
-        } else {
-          addPacked(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, weights, count, output, decoded)
-        }
+          take = addFactored(valueTable, valueRow, held - done, headDim, weights, count, output, decoded)
+        } else take = addPacked(valueTable, valueRow, held - done, headDim, weights, count, output, decoded)
       } else {
         dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
         addRaw(decoded, take, headDim, weights, count, output)
@@ -98,6 +109,19 @@ export function attend(
 /** True if packed rows of this layout are multiplied as they are. */
 @inline function direct(code: i32, headDim: usize): bool {
   return ((headDim * codeBits(code) >> 3 | (codeByChannel(code) ? 0 : codeGroup(code))) & 15) == 0
+}
+
+/** Rounds queries for pages whose tokens have scales. Only factors of channels differ from page to page. `scratch`: headDim factors. */
+function roundForTokens(entry: usize, queries: usize, count: i32, headDim: usize, into: usize, scratch: usize): void {
+  const code = entryCode(entry)
+  const short = ASC_FEATURE_RELAXED_SIMD && codeBits(code) != 8
+  const factors = short || codeFactors(code) ? scratch : 0
+  if (factors) {
+    for (let c: usize = 0; c < headDim << 2; c += 16) v128.store(factors + c, f32x4.splat(1))
+    if (codeFactors(code)) multiplyRows(factors, 1, headDim, factorsOf(entryAddress(entry), entryCapacity(entry), code, headDim))
+  }
+  if (short) roundQueriesShort(queries, count, headDim, codeGroup(code), factors, (1 << <i32>codeBits(code)) - 1, into)
+  else roundQueries(queries, count, headDim, codeGroup(code), factors, into)
 }
 
 @inline function rescale(output: usize, bytes: usize, factor: f32): void {

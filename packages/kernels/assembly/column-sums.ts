@@ -1,6 +1,7 @@
 import { blockAddends } from './block-addends'
+import { exponentials } from './exp'
 import { nextKeys, startRows } from './rows'
-import { BLOCK, exp4, STRIDE } from './simd'
+import { BLOCK, STRIDE } from './simd'
 import { tileLogits } from './tile-logits'
 import { finishLogits } from './tile-softmax'
 import { transpose } from './transpose'
@@ -74,16 +75,16 @@ function reduceColumns(
 
 /** totals += e^(logit - max) * share, column by column. */
 @inline function accumulate(row: usize, columns: i32, max: f32, share: f32, totals: usize): void {
+  exponentials(row, columns, max)
   for (const end = row + (<usize>columns << 2); row < end; row += 16, totals += 16) {
-    const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(max)))
-    v128.store(totals, f32x4.add(v128.load(totals), f32x4.mul(weight, f32x4.splat(share))))
+    v128.store(totals, f32x4.add(v128.load(totals), f32x4.mul(v128.load(row), f32x4.splat(share))))
   }
 }
 
 /** totals = max(totals, e^(logit - max) * share), column by column. */
 @inline function raise(row: usize, columns: i32, max: f32, share: f32, totals: usize): void {
+  exponentials(row, columns, max)
   for (const end = row + (<usize>columns << 2); row < end; row += 16, totals += 16) {
-    const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(max)))
-    v128.store(totals, f32x4.pmax(v128.load(totals), f32x4.mul(weight, f32x4.splat(share))))
+    v128.store(totals, f32x4.pmax(v128.load(totals), f32x4.mul(v128.load(row), f32x4.splat(share))))
   }
 }

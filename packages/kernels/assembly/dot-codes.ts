@@ -1,7 +1,7 @@
 import { madd } from './simd'
 
 /**
- * into `[rows]` (+)= scale * unit * dot(codes, query) + minimum * rest, a scale and a minimum for each row. Codes are bytes, `count` of a
+ * into `[rows]` (+)= scale * unit * dot(codes, query) + minimum * rest, a scale and a minimum for each row, or 1 where `scales` is 0. Codes are bytes, `count` of a
  * row, rows `rowBytes` apart; the query is 16-bit integers, then unit and rest. Four rows a turn: up to three numbers past the last are written.
  */
 export function dotCodes(
@@ -10,7 +10,7 @@ export function dotCodes(
   const end = query + (count << 1)
   const unit = v128.load32_splat(end)
   const rest = v128.load32_splat(end, 4)
-  for (let row = 0; row < rows; row += 4, into += 16, scales += 16, minima += 16, codes += rowBytes << 2) {
+  for (let row = 0; row < rows; row += 4, into += 16, codes += rowBytes << 2) {
     let a = i32x4.splat(0)
     let b = a
     let c = a
@@ -26,9 +26,16 @@ export function dotCodes(
       c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load8x8_u(m), x))
       d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load8x8_u(n), x))
     }
-    const base = first ? f32x4.splat(0) : v128.load(into)
-    const product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
-    v128.store(into, madd(madd(base, product, v128.load(scales)), rest, v128.load(minima)))
+    let product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
+    let constant = rest
+    if (scales) {
+      product = f32x4.mul(product, v128.load(scales))
+      constant = f32x4.mul(rest, v128.load(minima))
+      scales += 16
+      minima += 16
+    }
+    if (!first) constant = f32x4.add(constant, v128.load(into))
+    v128.store(into, f32x4.add(product, constant))
   }
 }
 
@@ -42,7 +49,7 @@ export function dotCodes3(
   const restAB = v128.shuffle<f32>(v128.load32_splat(qa + bytes, 4), v128.load32_splat(qb + bytes, 4), 0, 1, 4, 5)
   const unitC = v128.load32_splat(qc + bytes)
   const restC = v128.load32_splat(qc + bytes, 4)
-  for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, scales += 8, minima += 8, codes += rowBytes << 1) {
+  for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, codes += rowBytes << 1) {
     let a0 = i32x4.splat(0)
     let a1 = a0
     let b0 = a0
@@ -66,20 +73,36 @@ export function dotCodes3(
       c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, q))
       c1 = i32x4.add(c1, i32x4.dot_i16x8_s(y, q))
     }
-    const scale = v128.load64_splat(scales)
-    const minimum = v128.load64_splat(minima)
-    let ab = f32x4.mul(minimum, restAB)
-    let cc = f32x4.mul(minimum, restC)
+    let ab = restAB
+    let cc = restC
+    let scaleAB = unitAB
+    let scaleC = unitC
+    if (scales) {
+      const scale = v128.load64_splat(scales)
+      const minimum = v128.load64_splat(minima)
+      scaleAB = f32x4.mul(scaleAB, scale)
+      scaleC = f32x4.mul(scaleC, scale)
+      ab = f32x4.mul(ab, minimum)
+      cc = f32x4.mul(cc, minimum)
+      scales += 8
+      minima += 8
+    }
     if (!first) {
       ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
       cc = f32x4.add(cc, v128.load64_splat(oc))
     }
-    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), f32x4.mul(unitAB, scale))
-    cc = madd(cc, f32x4.convert_i32x4_s(sum4i(c0, c1, c0, c1)), f32x4.mul(unitC, scale))
+    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), scaleAB)
+    cc = madd(cc, f32x4.convert_i32x4_s(sum2i(c0, c1)), scaleC)
     v128.store64_lane(oa, ab, 0)
     v128.store64_lane(ob, ab, 1)
     v128.store64_lane(oc, cc, 0)
   }
+}
+
+/** The two sums of the lanes of a and b, whole numbers, in the first two lanes. */
+@inline export function sum2i(a: v128, b: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7))
+  return i32x4.add(ab, v128.shuffle<i32>(ab, ab, 2, 3, 0, 1))
 }
 
 /** The four sums of the lanes of a, b, c and d, whole numbers. */

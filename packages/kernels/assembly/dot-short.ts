@@ -1,4 +1,4 @@
-import { sum4i } from './dot-codes'
+import { sum2i, sum4i } from './dot-codes'
 import { madd, multiplyBytes } from './simd'
 
 /** What dotCodes does, for codes of fewer than 8 bits and a query as roundShort leaves it. */
@@ -9,7 +9,7 @@ export function dotShort(
   const start = v128.load(end)
   const unit = v128.load32_splat(end, 16)
   const rest = v128.load32_splat(end, 20)
-  for (let row = 0; row < rows; row += 4, into += 16, scales += 16, minima += 16, codes += rowBytes << 2) {
+  for (let row = 0; row < rows; row += 4, into += 16, codes += rowBytes << 2) {
     let a = start
     let b = a
     let c = a
@@ -25,9 +25,16 @@ export function dotShort(
       c = multiplyBytes(x, v128.load(m), c)
       d = multiplyBytes(x, v128.load(n), d)
     }
-    const base = first ? f32x4.splat(0) : v128.load(into)
-    const product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
-    v128.store(into, madd(madd(base, product, v128.load(scales)), rest, v128.load(minima)))
+    let product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
+    let constant = rest
+    if (scales) {
+      product = f32x4.mul(product, v128.load(scales))
+      constant = f32x4.mul(rest, v128.load(minima))
+      scales += 16
+      minima += 16
+    }
+    if (!first) constant = f32x4.add(constant, v128.load(into))
+    v128.store(into, f32x4.add(product, constant))
   }
 }
 
@@ -40,7 +47,7 @@ export function dotShort3(
   const restAB = v128.shuffle<f32>(v128.load32_splat(qa + count, 20), v128.load32_splat(qb + count, 20), 0, 1, 4, 5)
   const unitC = v128.load32_splat(qc + count, 16)
   const restC = v128.load32_splat(qc + count, 20)
-  for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, scales += 8, minima += 8, codes += rowBytes << 1) {
+  for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, codes += rowBytes << 1) {
     let a0 = v128.load(qa + count)
     let a1 = a0
     let b0 = v128.load(qb + count)
@@ -64,16 +71,26 @@ export function dotShort3(
       c0 = multiplyBytes(q, x, c0)
       c1 = multiplyBytes(q, y, c1)
     }
-    const scale = v128.load64_splat(scales)
-    const minimum = v128.load64_splat(minima)
-    let ab = f32x4.mul(minimum, restAB)
-    let cc = f32x4.mul(minimum, restC)
+    let ab = restAB
+    let cc = restC
+    let scaleAB = unitAB
+    let scaleC = unitC
+    if (scales) {
+      const scale = v128.load64_splat(scales)
+      const minimum = v128.load64_splat(minima)
+      scaleAB = f32x4.mul(scaleAB, scale)
+      scaleC = f32x4.mul(scaleC, scale)
+      ab = f32x4.mul(ab, minimum)
+      cc = f32x4.mul(cc, minimum)
+      scales += 8
+      minima += 8
+    }
     if (!first) {
       ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
       cc = f32x4.add(cc, v128.load64_splat(oc))
     }
-    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), f32x4.mul(unitAB, scale))
-    cc = madd(cc, f32x4.convert_i32x4_s(sum4i(c0, c1, c0, c1)), f32x4.mul(unitC, scale))
+    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), scaleAB)
+    cc = madd(cc, f32x4.convert_i32x4_s(sum2i(c0, c1)), scaleC)
     v128.store64_lane(oa, ab, 0)
     v128.store64_lane(ob, ab, 1)
     v128.store64_lane(oc, cc, 0)

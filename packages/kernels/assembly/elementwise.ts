@@ -1,4 +1,5 @@
-import { exp4, sumLanes } from './simd'
+import { exp4 } from './exp'
+import { sumLanes } from './simd'
 
 /** into [rows][width] = x / sqrt(mean of squares + epsilon), row by row; `width` is a multiple of 4. May be x itself. */
 export function rmsNorm(x: usize, rows: i32, width: i32, epsilon: f32, into: usize): void {

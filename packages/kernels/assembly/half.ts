@@ -3,6 +3,10 @@
 /** 2^112: what a half's bits in a float's place lack, since the exponents are counted from elsewhere. */
 export const LACK: f32 = 5.192296858534828e33
 
+/** The sign and the bits of a half in a float's place, and LACK, for loops: see magic. */
+export let halfMask: v128 = i32x4.splat(0x8fffe000)
+export let lack: v128 = f32x4.splat(LACK)
+
 /** The float that a half stands for: its bits in a float's place, times 2^112 to move the exponent's bias. */
 @inline export function fromHalf(half: u32): f32 {
   return reinterpret<f32>((half & 0x8000) << 16 | reinterpret<u32>(reinterpret<f32>((half & 0x7fff) << 13) * LACK))
@@ -10,17 +14,22 @@ export const LACK: f32 = 5.192296858534828e33
 
 /** Four halves from their address, with their bits in a float's place: they are 2^-112 times what they stand for. */
 @inline export function halfBits(address: usize): v128 {
-  return v128.and(i32x4.shl(v128.load16x4_s(address), 13), i32x4.splat(0x8fffe000))
+  return v128.and(i32x4.shl(v128.load16x4_s(address), 13), halfMask)
+}
+
+/** The same of halves that are not negative. */
+@inline export function positiveHalfBits(address: usize): v128 {
+  return i32x4.shl(v128.load16x4_u(address), 13)
 }
 
 /** The halves in the upper places of four words, with their bits in a float's place. */
 @inline export function upperHalves(address: usize): v128 {
-  return v128.and(i32x4.shr_s(v128.load(address), 3), i32x4.splat(0x8fffe000))
+  return v128.and(i32x4.shr_s(v128.load(address), 3), halfMask)
 }
 
 /** Four halves, from their address. */
 @inline export function loadHalves(address: usize): v128 {
-  return f32x4.mul(halfBits(address), f32x4.splat(LACK))
+  return f32x4.mul(halfBits(address), lack)
 }
 
 /** Rounds to nearest even; too large becomes the largest finite half. */

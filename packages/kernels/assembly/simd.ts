@@ -36,28 +36,20 @@ export const STRIDE: usize = 272
 /** Adding it rounds a float (below 2^22 in size) to an integer, which then sits in the low bits. */
 export const MAGIC: f32 = 12582912
 
+/** MAGIC for loops. V8 makes a constant anew at each use, in three or four instructions; it cannot know that nobody sets this one. */
+export let magic: v128 = f32x4.splat(MAGIC)
+
+/** Eight numbers below 2^15 in size, rounded to 16 bits. */
+@inline export function round8(x: v128, y: v128, shift: v128): v128 {
+  return i16x8.narrow_i32x4_s(i32x4.sub(f32x4.add(x, shift), shift), i32x4.sub(f32x4.add(y, shift), shift))
+}
+
+/** Eight products of 16 bits, each a 2^-15th of it. */
+@inline export function multiplyHigh(a: v128, b: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i16x8.relaxed_q15mulr_s(a, b) : i16x8.q15mulr_sat_s(a, b)
+}
+
 /** Four numbers below 2^22 in size, rounded to integers. */
 @inline export function round4(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, f32x4.splat(MAGIC)), f32x4.splat(MAGIC))
-}
-
-/**
- * e^x for x <= 0 (and a little above) as 2^t, t = x log2 e = n + r: a polynomial in r, and n added to the exponent's bits. Relative error
- * below 2e-7, and 6e-8 |x| from the rounding of t. Below -86, -Infinity included, it is 0; NaN stays NaN.
- */
-@inline export function exp4(x: v128): v128 {
-  const t = f32x4.mul(x, f32x4.splat(1.4426950408889634))
-  const shifted = f32x4.add(t, f32x4.splat(MAGIC))
-  const r = f32x4.sub(t, f32x4.sub(shifted, f32x4.splat(MAGIC)))
-  // Minimax for 2^r - 1 on [-1/2, 1/2], relative.
-  let p = madd(f32x4.splat(0.0096715130), r, f32x4.splat(0.0013264727))
-  p = madd(f32x4.splat(0.0555073358), p, r)
-  p = madd(f32x4.splat(0.2402224243), p, r)
-  p = madd(f32x4.splat(0.6931470037), p, r)
-  p = madd(f32x4.splat(1), p, r)
-  return v128.andnot(i32x4.add(p, i32x4.shl(shifted, 23)), f32x4.lt(x, f32x4.splat(-86)))
-}
-
-@inline export function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0)
 }

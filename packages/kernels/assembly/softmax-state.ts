@@ -1,4 +1,5 @@
-import { exp1, madd } from './simd'
+import { exp1 } from './exp'
+import { madd } from './simd'
 
 /** max = -Infinity, sum = 0, output = 0, for `queries` queries. */
 export function begin(state: usize, queries: usize, headDim: usize): void {

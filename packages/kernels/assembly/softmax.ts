@@ -1,4 +1,5 @@
-import { exp1, exp4, maxLanes, sumLanes } from './simd'
+import { exp1, exponentials } from './exp'
+import { maxLanes } from './simd'
 
 /** One row of logits to its softmax, in place. A row of -Infinity alone gets zeros. */
 export function softmax(row: usize, rows: i32): void {
@@ -10,14 +11,8 @@ export function softmax(row: usize, rows: i32): void {
   let most = maxLanes(best)
   for (; at < end; at += 4) most = max(most, load<f32>(at))
   if (most == -Infinity) return memory.fill(row, 0, <usize>rows << 2)
-  let sums = f32x4.splat(0)
-  for (at = row; at < wide; at += 16) {
-    const weight = exp4(f32x4.sub(v128.load(at), f32x4.splat(most)))
-    v128.store(at, weight)
-    sums = f32x4.add(sums, weight)
-  }
-  let sum = sumLanes(sums)
-  for (; at < end; at += 4) {
+  let sum = exponentials(row, rows & ~3, most)
+  for (at = wide; at < end; at += 4) {
     const weight = exp1(load<f32>(at) - most)
     store<f32>(at, weight)
     sum += weight

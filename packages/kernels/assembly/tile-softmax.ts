@@ -1,4 +1,5 @@
-import { exp1, exp4, madd, maxLanes, sumLanes } from './simd'
+import { exp1, exponentials } from './exp'
+import { madd, maxLanes } from './simd'
 
 /**
  * Dot products to logits, in place: x * scale + addend, and -Infinity from column `visible` on and in the groups of 16 columns whose
@@ -34,15 +35,10 @@ import { exp1, exp4, madd, maxLanes, sumLanes } from './simd'
   const now = before > largest ? before : largest
   // Where nothing was visible yet, -Infinity - -Infinity must not make a NaN.
   const base: f32 = now == -Infinity ? 0 : now
-  let total = f32x4.splat(0)
-  for (let end = row + (<usize>columns << 2); row < end; row += 16) {
-    const weight = exp4(f32x4.sub(v128.load(row), f32x4.splat(base)))
-    v128.store(row, weight)
-    total = f32x4.add(total, weight)
-  }
+  const total = exponentials(row, columns, base)
   const factor = exp1(before - base)
   store<f32>(max, now)
-  store<f32>(sum, load<f32>(sum) * factor + sumLanes(total))
+  store<f32>(sum, load<f32>(sum) * factor + total)
   return factor
 }
 
