@@ -92,8 +92,8 @@ function expectedLogits({ count, sum, gram }: QueryMoments, g: number, head: Hea
     for (let i = 0; i < d; i++) rotate(sigma, i * d, 1)
     for (let i = 0; i < d; i++) rotate(sigma, i, d)
     // Column i of the factor is made-up query i + 1.
-    const lower = cholesky(sigma, d)
-    for (let i = 0; i < d; i++) for (let c = i; c < d; c++) queries[(i + 1) * d + c] = lower[c * d + i]
+    const factor = cholesky(sigma, d)
+    for (let i = 0; i < d; i++) for (let c = 0; c < d; c++) queries[(i + 1) * d + c] = factor[c * d + i]
   }
   rotate(mean, 0, 1)
   queries.set(mean)
