@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { kernelsOfBuild } from '../src/wasm/kernels.ts'
 import { builds } from './builds.ts'
-import { get, meanError, relativeError, settings, uncoded, write, type Setting } from './random-rows.ts'
+import { get, meanError, numbers, put, relativeError, settings, uncoded, write, writePages, type Setting } from './random-rows.ts'
 
 /** All rows of a page table as the reference decodes them. */
 function decoded({ heap, dequantize }: Kernels, table: number, pages: Setting['keys']['pages'], headDim: number): number[] {
@@ -92,6 +92,42 @@ it.each(builds)('decode agrees with doubles over every layout: %s', (build) => {
     { numRuns: 200 },
   )
   expect(off).toBeLessThanOrEqual(SHORT.all ** 2 * codecs)
+})
+
+it.each(builds)('channels of very different sizes keep their bits, also where a page looks unlike the first: %s', (build) => {
+  const heap = ownHeap()
+  const wasm = kernelsOfBuild(build, heap)
+  const reference = referenceKernels(heap)
+  const headDim = 64
+  /** Large in all pages; next to constant in the first, and large later; the reverse; ordinary. */
+  const size = (channel: number, page: number): number => [100, page > 0 ? 30 : 1e-4, page > 0 ? 1e-4 : 30][channel % 8] ?? 1
+  fc.assert(
+    fc.property(fc.constantFrom(2 as const, 4 as const, 8 as const), fc.integer({ min: 1, max: 4 }), fc.integer(), (bits, group, seed) => {
+      const pages = Array.from({ length: 5 }, () => ({
+        rows: 32,
+        spare: 0,
+        layout: { kind: 'affine' as const, bits, axis: 'channel' as const, group: 32 },
+      }))
+      const cut = { seed, pages }
+      // Large channels have small queries, as in models: else one row would have all weight.
+      const asked = numbers(group * headDim, seed).map((x, at) => x / [100, 30, 30, 1][Math.min(3, at % 8)])
+      const queries = { address: put(heap, asked), group, count: 1, headDim }
+      const raw = { seed: seed + 1, pages: pages.map((page) => ({ ...page, layout: { kind: 'raw32' as const } })) }
+      const keyTable = writePages(reference, cut, headDim, size)
+      const valueTable = writePages(reference, raw, headDim)
+      const rows = { keyTable, keyPages: 5, valueTable, valuePages: 5, rows: 160, bias: 0, logitScale: 1, logWeight: 0 }
+      const keys = decoded(reference, keyTable, pages, headDim)
+      const expected = plain(heap, queries, rows, -1, keys, decoded(reference, valueTable, raw.pages, headDim)).out
+      const state = heap.malloc(softmaxStateBytes(queries))
+      const out = heap.malloc(expected.byteLength)
+      wasm.begin(state, queries)
+      wasm.attend(state, queries, rows)
+      wasm.finish(state, queries, out)
+      expect(relativeError(get(heap, out, expected.length), expected)).toBeLessThan(
+        build === 'plain' || bits === 8 ? PACKED : 2 * SHORT.one,
+      )
+    }),
+  )
 })
 
 it.each(builds)('attention and column sums agree with doubles, and leave no bytes behind: %s', (build) => {

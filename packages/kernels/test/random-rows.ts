@@ -49,14 +49,22 @@ export const cuts = (rows: number, headDim: number): fc.Arbitrary<Cut> =>
       return { seed, pages }
     })
 
-/** Writes a page list to the heap; returns the address of its table. */
-export function writePages(kernels: Kernels, { seed, pages }: Cut, headDim: number): number {
+/** Writes a page list to the heap, its numbers times `size`; returns the address of its table. */
+export function writePages(
+  kernels: Kernels,
+  { seed, pages }: Cut,
+  headDim: number,
+  size: (channel: number, page: number) => number = () => 1,
+): number {
   const { heap } = kernels
   const table = heap.malloc(Math.max(1, pages.length) * PAGE_ENTRY * 4)
   pages.forEach(({ rows, spare, layout }, i) => {
     const capacity = rows + spare
     const address = heap.malloc(layoutBytes(layout, headDim, capacity))
-    const from = put(heap, numbers(rows * headDim, seed + i))
+    const from = put(
+      heap,
+      numbers(rows * headDim, seed + i).map((x, at) => x * size(at % headDim, i)),
+    )
     kernels.quantize(from, rows, headDim, layout, address, capacity)
     heap.free(from)
     heap.i32.set([address, rows, layoutCode(layout), capacity], (table >>> 2) + i * PAGE_ENTRY)
