@@ -1,4 +1,4 @@
-import { LACK, upperHalves } from './half'
+import { halfMask, LACK, upperHalves } from './half'
 import { madd, STRIDE } from './simd'
 
 /**
@@ -33,6 +33,7 @@ function raise(a: usize, b: usize, c: usize, rows: i32, into: usize): void {
 
 /** Two rows a turn, from their first channel to their last, as memory likes it; a lone last row is paired with itself, weight 0. */
 function add3(values: usize, rows: i32, rowBytes: usize, weights: usize, sums: usize): void {
+  const mask = halfMask
   for (let row = 0; row < rows; row += 2, weights += 32, values += rowBytes << 1) {
     const next = row + 1 < rows ? rowBytes : 0
     const a0 = v128.load32_splat(weights)
@@ -46,8 +47,8 @@ function add3(values: usize, rows: i32, rowBytes: usize, weights: usize, sums: u
     let c = b + (rowBytes << 1)
     for (let first = values - 2; first <= values; first += 2) {
       for (let v = first, end = v + rowBytes; v < end; v += 16, a += 16, b += 16, c += 16) {
-        const x = upperHalves(v)
-        const y = upperHalves(v + next)
+        const x = upperHalves(v, mask)
+        const y = upperHalves(v + next, mask)
         v128.store(a, madd(madd(v128.load(a), a0, x), a1, y))
         v128.store(b, madd(madd(v128.load(b), b0, x), b1, y))
         v128.store(c, madd(madd(v128.load(c), c0, x), c1, y))
@@ -57,6 +58,7 @@ function add3(values: usize, rows: i32, rowBytes: usize, weights: usize, sums: u
 }
 
 function add1(values: usize, rows: i32, rowBytes: usize, weights: usize, sums: usize): void {
+  const mask = halfMask
   for (let row = 0; row < rows; row += 2, weights += 32, values += rowBytes << 1) {
     const next = row + 1 < rows ? rowBytes : 0
     const p = v128.load32_splat(weights)
@@ -64,7 +66,7 @@ function add1(values: usize, rows: i32, rowBytes: usize, weights: usize, sums: u
     let to = sums
     for (let first = values - 2; first <= values; first += 2) {
       for (let v = first, end = v + rowBytes; v < end; v += 16, to += 16) {
-        v128.store(to, madd(madd(v128.load(to), p, upperHalves(v)), q, upperHalves(v + next)))
+        v128.store(to, madd(madd(v128.load(to), p, upperHalves(v, mask)), q, upperHalves(v + next, mask)))
       }
     }
   }

@@ -1,4 +1,4 @@
-import { upperHalves } from './half'
+import { halfMask, upperHalves } from './half'
 import { LEFT, RAISE } from './round-blocks'
 import { madd, STRIDE, sum4, sumLanes } from './simd'
 
@@ -39,6 +39,7 @@ function raise(query: usize, headDim: usize, into: usize, step: usize): void {
 
 /** Two rows a turn; a lone last row is paired with itself. */
 function dot3(keys: usize, rows: i32, rowBytes: usize, queries: usize, oa: usize, ob: usize, oc: usize): void {
+  const mask = halfMask
   for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, keys += rowBytes << 1) {
     const next = row + 1 < rows ? rowBytes : 0
     let q = queries
@@ -50,8 +51,8 @@ function dot3(keys: usize, rows: i32, rowBytes: usize, queries: usize, oa: usize
     let c1 = a0
     for (let first = keys - 2; first <= keys; first += 2) {
       for (let k = first, end = first + rowBytes; k < end; k += 16, q += 48) {
-        const x = upperHalves(k)
-        const y = upperHalves(k + next)
+        const x = upperHalves(k, mask)
+        const y = upperHalves(k + next, mask)
         const a = v128.load(q)
         a0 = madd(a0, a, x)
         a1 = madd(a1, a, y)
@@ -72,6 +73,7 @@ function dot3(keys: usize, rows: i32, rowBytes: usize, queries: usize, oa: usize
 }
 
 function dot1(keys: usize, rows: i32, rowBytes: usize, query: usize, into: usize): void {
+  const mask = halfMask
   for (let row = 0; row < rows; row++, into += 4) {
     let q = query
     let a = f32x4.splat(0)
@@ -79,10 +81,10 @@ function dot1(keys: usize, rows: i32, rowBytes: usize, query: usize, into: usize
     let c = a
     let d = a
     for (const end = keys + rowBytes; keys < end; keys += 32, q += 32) {
-      a = madd(a, v128.load(q), upperHalves(keys - 2))
-      b = madd(b, v128.load(q, 16), upperHalves(keys + 14))
-      c = madd(c, v128.load(q + rowBytes), upperHalves(keys))
-      d = madd(d, v128.load(q + rowBytes, 16), upperHalves(keys + 16))
+      a = madd(a, v128.load(q), upperHalves(keys - 2, mask))
+      b = madd(b, v128.load(q, 16), upperHalves(keys + 14, mask))
+      c = madd(c, v128.load(q + rowBytes), upperHalves(keys, mask))
+      d = madd(d, v128.load(q + rowBytes, 16), upperHalves(keys + 16, mask))
     }
     store<f32>(into, sumLanes(f32x4.add(f32x4.add(a, b), f32x4.add(c, d))) * LEFT)
   }

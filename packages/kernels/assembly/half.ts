@@ -12,9 +12,9 @@ export let lack: v128 = f32x4.splat(LACK)
   return reinterpret<f32>((half & 0x8000) << 16 | reinterpret<u32>(reinterpret<f32>((half & 0x7fff) << 13) * LACK))
 }
 
-/** Four halves from their address, with their bits in a float's place: they are 2^-112 times what they stand for. */
-@inline export function halfBits(address: usize): v128 {
-  return v128.and(i32x4.shl(v128.load16x4_s(address), 13), halfMask)
+/** Four halves from their address, with their bits in a float's place: they are 2^-112 times what they stand for. `mask`: halfMask, which loops keep. */
+@inline export function halfBits(address: usize, mask: v128): v128 {
+  return v128.and(i32x4.shl(v128.load16x4_s(address), 13), mask)
 }
 
 /** The same of halves that are not negative. */
@@ -23,13 +23,13 @@ export let lack: v128 = f32x4.splat(LACK)
 }
 
 /** The halves in the upper places of four words, with their bits in a float's place. */
-@inline export function upperHalves(address: usize): v128 {
-  return v128.and(i32x4.shr_s(v128.load(address), 3), halfMask)
+@inline export function upperHalves(address: usize, mask: v128): v128 {
+  return v128.and(i32x4.shr_s(v128.load(address), 3), mask)
 }
 
 /** Four halves, from their address. */
 @inline export function loadHalves(address: usize): v128 {
-  return f32x4.mul(halfBits(address), lack)
+  return f32x4.mul(halfBits(address, halfMask), lack)
 }
 
 /** Rounds to nearest even; too large becomes the largest finite half. */

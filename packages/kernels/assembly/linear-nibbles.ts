@@ -1,4 +1,4 @@
-import { halfBits } from './half'
+import { halfBits, halfMask } from './half'
 import { LEFT } from './round-blocks'
 import { madd } from './simd'
 
@@ -7,8 +7,9 @@ export function linearNibbles(
   x: usize, units: usize, sums: usize, blocks: i32, codes: usize, scales: usize, minima: usize, outputs: i32, into: usize, bits: i32,
 ): void {
   const last = units + (<usize>blocks << 2)
-  const mask = (1 << bits) - 1
-  const low = i16x8.splat(<i16>mask)
+  const mask = halfMask
+  const largest = (1 << bits) - 1
+  const low = i16x8.splat(<i16>largest)
   for (const end = into + (<usize>outputs << 2); into < end; into += 32) {
     let s = f32x4.splat(0)
     let t = s
@@ -27,8 +28,8 @@ export function linearNibbles(
       }
       const unit = v128.load32_splat(own)
       const total = v128.load32_splat(sum)
-      s = madd(madd(s, f32x4.mul(halfBits(scales), unit), f32x4.convert_i32x4_s(a)), halfBits(minima), total)
-      t = madd(madd(t, f32x4.mul(halfBits(scales + 8), unit), f32x4.convert_i32x4_s(b)), halfBits(minima + 8), total)
+      s = madd(madd(s, f32x4.mul(halfBits(scales, mask), unit), f32x4.convert_i32x4_s(a)), halfBits(minima, mask), total)
+      t = madd(madd(t, f32x4.mul(halfBits(scales + 8, mask), unit), f32x4.convert_i32x4_s(b)), halfBits(minima + 8, mask), total)
     }
     v128.store(into, madd(v128.load(into), s, f32x4.splat(LEFT)))
     v128.store(into, madd(v128.load(into, 16), t, f32x4.splat(LEFT)), 16)

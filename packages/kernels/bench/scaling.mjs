@@ -14,7 +14,8 @@ const columns = []
 for (const count of threads) columns.push(await measure(count))
 const widths = [Math.max(...columns[0].map(({ name }) => name.length)), ...threads.map(() => 9)]
 console.log(['', ...threads.map((count) => `${count} thread${count > 1 ? 's' : ''}`)].map(pad).join('  '))
-for (const [i, { name }] of columns[0].entries()) console.log([name, ...columns.map((column) => column[i].ms.toFixed(2))].map(pad).join('  '))
+for (const [i, { name }] of columns[0].entries())
+  console.log([name, ...columns.map((column) => column[i].ms.toFixed(2))].map(pad).join('  '))
 
 function pad(cell, i) {
   return i === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[i])
@@ -67,7 +68,10 @@ function product(kernels, inputs, outputs, rows) {
     for (const address of copies) kernels.linear(x, rows, { kind: 'q4', inputs, outputs, address }, into)
   })
   for (const address of [...copies, x, into]) heap.free(address)
-  return { name: `${rows} row${rows > 1 ? 's' : ''} times ${inputs} x ${outputs} in 4 bits, ${copies.length} matri${copies.length > 1 ? 'ces' : 'x'}`, ms }
+  return {
+    name: `${rows} row${rows > 1 ? 's' : ''} times ${inputs} x ${outputs} in 4 bits, ${copies.length} matri${copies.length > 1 ? 'ces' : 'x'}`,
+    ms,
+  }
 }
 
 function median(run) {
