@@ -82,8 +82,9 @@ describe('threads compute what one computes', () => {
             },
           }
         })
-        // Of 8 bits, one that lies between two units may be rounded the other way: it is a 127th of a page's largest weight, and codes are half a range from their middle.
-        expect(relativeError(a, b)).toBeLessThan(kinds[set][0] === 'plain' ? 1e-5 : 1 / 127)
+        // Each thread's packed keys refer to the scales of its own first page, so that 16 bits are rounded otherwise: as far as one thread may be from doubles. Of 8 bits, one that
+        // lies between two units may be rounded the other way: it is a 127th of a page's largest weight, and codes are half a range from their middle.
+        expect(relativeError(a, b)).toBeLessThan(kinds[set][0] === 'plain' ? 5e-4 : 1 / 127)
       }),
       { numRuns: 60 },
     )
