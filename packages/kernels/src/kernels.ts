@@ -140,6 +140,8 @@ export interface Output {
  */
 export interface Kernels {
   readonly name: string
+  /** By what share of the largest output decode over packed rows may be off, beside what their codes are. */
+  readonly packedError: number
   readonly heap: Heap
 
   /**

@@ -110,9 +110,8 @@ const LAWS: { says: string; check(setting: Setting): Promise<void> }[] = [
         for (let layer = 0; layer < shape.layers; layer++) await one.layer(layer).attend(prompt[layer])
         await readAgain(one, shape, prompt)
       }
-      // Packed rows are multiplied in 16 bits where they lie in memory (few bits with relaxed SIMD in 8), in 32 where they come from a tier: forks move pages.
-      const packed = kernels.name.endsWith('relaxed SIMD') ? 0.03 : 1e-3
-      const tolerance = policy.encode ? packed : 1e-5
+      // Packed rows are multiplied as integers where they lie in memory, as floats where they come from a tier: forks move pages.
+      const tolerance = policy.encode ? 2 * kernels.packedError : 1e-5
       const together = async (says: string): Promise<void> => {
         for (let layer = 0; layer < shape.layers; layer++) {
           const inputs = draw(shape, 1, random)

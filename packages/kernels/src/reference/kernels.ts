@@ -24,6 +24,7 @@ import { begin, finish } from './softmax-state.ts'
 export function referenceKernels(heap: Heap = ownHeap()): Kernels {
   return {
     name: 'reference',
+    packedError: 1e-5,
     heap,
     ...tensorAccess(heap),
     begin: (...args) => begin(heap, ...args),

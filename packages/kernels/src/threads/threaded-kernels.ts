@@ -5,7 +5,7 @@ import { sharedHeap } from '../heap/own-heap.ts'
 import { tfjsHeap } from '../heap/tfjs-heap.ts'
 import { isShared } from '../heap/webassembly.ts'
 import type { Kernels } from '../kernels.ts'
-import { kernelsOf, nameOf, SCRATCH } from '../wasm/kernels.ts'
+import { kernelsOf, SCRATCH } from '../wasm/kernels.ts'
 import { instantiate, moduleFor } from '../wasm/module.ts'
 import { bestBuild, type Build } from '../wasm/relaxed-simd.ts'
 import { Pool } from './pool.ts'
@@ -46,7 +46,7 @@ export async function threadedOfBuild(build: Build, options: { threads?: number 
   const pool = await Pool.start(heap, moduleFor(heap.memory, build), wasm, threads)
   const scratch = pool.malloc(SCRATCH)
   const module = threads > 1 ? splitCalls(wasm, pool, pool.malloc(partStates(threads))) : wasm
-  return { ...kernelsOf(nameOf('wasm threads', build), heap, module, scratch), heap, threads, dispose: () => pool.dispose() }
+  return { ...kernelsOf('wasm threads', build, heap, module, scratch), heap, threads, dispose: () => pool.dispose() }
 }
 
 function heapToShare(): WasmHeap {
