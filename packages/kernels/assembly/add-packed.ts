@@ -3,7 +3,7 @@ import { addShort, addShort3 } from './add-short'
 import { codeBits, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
 import { middlesOf, roundShort } from './round-short'
 import { EACH, largestOf, roundWeights } from './round-weights'
-import { STRIDE } from './simd'
+import { isShort, STRIDE } from './simd'
 import { spread } from './spread'
 import { unpackFours, unpackPairs } from './unpack'
 
@@ -25,7 +25,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, headDim: usize, w
   const filled = unused + 32
   const rounded = filled + <usize>count * STRIDE
   const codes = rounded + 3 * EACH
-  const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
+  const short = ASC_FEATURE_RELAXED_SIMD && isShort(bits)
   let held = 0
   do {
     const take = min(rows - held, entryRows(entry) - start)

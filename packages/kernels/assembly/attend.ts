@@ -11,7 +11,7 @@ import { dotRaw } from './dot-raw'
 import { multiplyRows } from './channel-factors'
 import { codeBits, codeByChannel, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows, factorsOf, HALVES } from './page'
 import { roundedBytes, roundQueries, roundQueriesShort } from './round-query'
-import { BLOCK, STRIDE } from './simd'
+import { BLOCK, isShort, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
 import { touchPage } from './touch'
 
@@ -114,7 +114,7 @@ export function attend(
 /** Rounds queries for pages whose tokens have scales. Only factors of channels differ from page to page. `scratch`: headDim factors. */
 function roundForTokens(entry: usize, queries: usize, count: i32, headDim: usize, into: usize, scratch: usize): void {
   const code = entryCode(entry)
-  const short = ASC_FEATURE_RELAXED_SIMD && codeBits(code) != 8
+  const short = ASC_FEATURE_RELAXED_SIMD && isShort(codeBits(code))
   const factors = short || codeFactors(code) ? scratch : 0
   if (factors) {
     for (let c: usize = 0; c < headDim << 2; c += 16) v128.store(factors + c, f32x4.splat(1))

@@ -3,7 +3,7 @@ import { dotShort, dotShort3 } from './dot-short'
 import { codeBits } from './page'
 import { dotMinima3, MOST, refer, roundScales, scaleQuery, scaleQueryShort } from './round-channels'
 import { roundedBytes, roundQueries } from './round-query'
-import { STRIDE } from './simd'
+import { isShort, STRIDE } from './simd'
 import { unpackRows } from './unpack'
 
 /**
@@ -28,7 +28,7 @@ export function dotByChannel(
     unpackRows(codes, rows, rowBytes, bits, unpacked)
     codes = unpacked
   }
-  const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
+  const short = ASC_FEATURE_RELAXED_SIMD && isShort(bits)
   const top = (1 << <i32>bits) - 1
   const sum = short ? headDim + 20 : (headDim << 1) + 4
   const reference = rounded + <usize>count * each

@@ -3,7 +3,7 @@ import { dotShort, dotShort3 } from './dot-short'
 import { codeBits, codeGroup } from './page'
 import { roundedBytes } from './round-query'
 import { middlesOf } from './round-short'
-import { STRIDE } from './simd'
+import { isShort, STRIDE } from './simd'
 import { spread } from './spread'
 import { unpackRows } from './unpack'
 
@@ -31,7 +31,7 @@ export function dotByToken(
     unpackRows(codes, rows, rowBytes, bits, unpacked)
     codes = unpacked
   }
-  const short = ASC_FEATURE_RELAXED_SIMD && bits != 8
+  const short = ASC_FEATURE_RELAXED_SIMD && isShort(bits)
   if (short) middlesOf(scratch, minima, groups << 6, (1 << <i32>bits) - 1)
   for (let g: usize = 0; g < groups; g++, codes += group, rounded += <usize>count * each) {
     const s = scratch + (g << 8)

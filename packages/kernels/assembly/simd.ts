@@ -23,9 +23,18 @@ export const STRIDE: usize = 272
   return f32x4.extract_lane(c, 0)
 }
 
-/** sum + a * b */
+/** sum + a * b, in the relaxed build rounded once where the machine can. */
 @inline export function madd(sum: v128, a: v128, b: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(a, b))
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, sum) : f32x4.add(sum, f32x4.mul(a, b))
+}
+
+/** Who instantiates the relaxed build says whether one instruction multiplies bytes. */
+@external('env', 'multipliesBytes')
+declare const multipliesBytes: i32
+
+/** True if the relaxed build multiplies codes of so many bits by numbers of 8 bits, not of 16. */
+@inline export function isShort(bits: usize): bool {
+  return multipliesBytes != 0 && bits != 8
 }
 
 /** sum + four products of bytes in each lane: signed ones, and codes below 128. */

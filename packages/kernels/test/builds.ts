@@ -5,7 +5,7 @@ if (product(1, 1) === undefined) setFlagsFromString('--experimental-wasm-relaxed
 
 /** False where there is no relaxed SIMD, or, as in Node 20 behind its flag, one that doubles sums. */
 const relaxed = product(127, 15) === 4 * 127 * 15
-if (!relaxed) console.log(`SKIPPED the relaxed build in Node ${process.version}: it has no relaxed SIMD that works`)
+if (!relaxed) console.log(`SKIPPED the relaxed builds in Node ${process.version}: it has no relaxed SIMD that works`)
 
 /** The builds that this engine runs, however fast. */
-export const builds: Build[] = relaxed ? ['plain', 'relaxed'] : ['plain']
+export const builds: Build[] = relaxed ? ['plain', 'fused', 'relaxed'] : ['plain']

@@ -1,6 +1,7 @@
 import { KernelThreadError } from '../errors.ts'
 import type { WasmHeap } from '../heap.ts'
-import type { KernelModule } from '../wasm/module.ts'
+import { moduleFor, multipliesBytes, type KernelModule } from '../wasm/module.ts'
+import type { Build } from '../wasm/relaxed-simd.ts'
 import { CONTROL_WORDS, FAILED, LEFT, MAX_TASKS, NEXT, SCRATCH_AT, SCRATCH_EACH, SLEEPING, STOP, TASK_WORDS } from './control.ts'
 import { startWorker, type RunningWorker } from './start-worker.ts'
 
@@ -38,11 +39,12 @@ export class Pool {
     this.table = new Float64Array(heap.memory.buffer, this.control + CONTROL_WORDS * 4, MAX_TASKS * TASK_WORDS)
   }
 
-  /** Starts `threads - 1` workers on the heap's memory, which must be shared; `module`: what `wasm` is an instance of. Throws KernelUnavailableError. */
-  static async start(heap: WasmHeap, module: unknown, wasm: KernelModule, threads: number): Promise<Pool> {
+  /** Starts `threads - 1` workers on the heap's memory, which must be shared; `wasm` is an instance of `build` there. Throws KernelUnavailableError. */
+  static async start(heap: WasmHeap, build: Build, wasm: KernelModule, threads: number): Promise<Pool> {
     const pool = new Pool(heap, wasm, threads)
     const { names, control } = pool
-    const shared = { memory: heap.memory, module, names, control, tasks: control + CONTROL_WORDS * 4, spin: SPIN }
+    const own = { module: moduleFor(heap.memory, build), multipliesBytes: multipliesBytes(build) }
+    const shared = { ...own, memory: heap.memory, names, control, tasks: control + CONTROL_WORDS * 4, spin: SPIN }
     const started = await Promise.allSettled(Array.from({ length: threads - 1 }, (_, i) => startWorker({ ...shared, thread: i + 1 })))
     pool.workers = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = started.find((one) => one.status === 'rejected')

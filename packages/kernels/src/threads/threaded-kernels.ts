@@ -6,7 +6,7 @@ import { tfjsHeap } from '../heap/tfjs-heap.ts'
 import { isShared } from '../heap/webassembly.ts'
 import type { Kernels } from '../kernels.ts'
 import { kernelsOf, SCRATCH } from '../wasm/kernels.ts'
-import { instantiate, moduleFor } from '../wasm/module.ts'
+import { instantiate } from '../wasm/module.ts'
 import { bestBuild, type Build } from '../wasm/relaxed-simd.ts'
 import { Pool } from './pool.ts'
 import { partStates, splitCalls } from './split-calls.ts'
@@ -32,7 +32,7 @@ export async function threadedKernels(options: { threads?: number } = {}): Promi
   return threadedOfBuild(bestBuild(), options)
 }
 
-/** The same of one of the two builds. Throws what threadedKernels does. */
+/** The same of one build. Throws what threadedKernels does. */
 export async function threadedOfBuild(build: Build, options: { threads?: number } = {}): Promise<ThreadedKernels> {
   const { threads = defaultThreads() } = options
   if (!Number.isInteger(threads) || threads < 1 || threads > 16)
@@ -43,7 +43,7 @@ export async function threadedOfBuild(build: Build, options: { threads?: number 
   const heap = heapToShare()
   const wasm = instantiate(heap.memory, build)
   if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
-  const pool = await Pool.start(heap, moduleFor(heap.memory, build), wasm, threads)
+  const pool = await Pool.start(heap, build, wasm, threads)
   const scratch = pool.malloc(SCRATCH)
   const module = threads > 1 ? splitCalls(wasm, pool, pool.malloc(partStates(threads))) : wasm
   return { ...kernelsOf('wasm threads', build, heap, module, scratch), heap, threads, dispose: () => pool.dispose() }

@@ -4,6 +4,8 @@ import { FAILED, LEFT, NEXT, SCRATCH_AT, SCRATCH_EACH, SLEEPING, STOP, TASK_WORD
 export interface WorkerStart {
   memory: unknown
   module: unknown
+  /** What an instance of the relaxed binary is told. */
+  multipliesBytes: number
   /** The compiled functions that tasks may name, by number. */
   names: readonly string[]
   control: number
@@ -16,9 +18,9 @@ export interface WorkerStart {
 
 /** All of a worker, as text: it needs no file beside it, and no bundler or minifier can part it from what it uses. */
 export const workerSource: string = `
-const work = (post, { memory, module, names, control, tasks, thread, spin }) => {
+const work = (post, { memory, module, multipliesBytes, names, control, tasks, thread, spin }) => {
   const abort = () => { throw new Error('abort') }
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, abort } })
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, abort, multipliesBytes } })
   const calls = names.map((name) => exports[name])
   const words = new Int32Array(memory.buffer, control)
   const table = new Float64Array(memory.buffer, tasks)

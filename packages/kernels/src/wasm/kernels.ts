@@ -23,7 +23,7 @@ export function wasmKernels(heap: WasmHeap): Kernels {
   return kernelsOfBuild(bestBuild(), heap)
 }
 
-/** The same of one of the two builds. Throws KernelUnavailableError. */
+/** The same of one build. Throws KernelUnavailableError. */
 export function kernelsOfBuild(build: Build, heap: WasmHeap): Kernels {
   const wasm = instantiate(heap.memory, build)
   if (!wasm) throw new KernelUnavailableError('This machine runs no WebAssembly with SIMD. Use referenceKernels(heap).')
@@ -44,7 +44,7 @@ export function kernelsOf(name: string, build: Build, heap: WasmHeap, wasm: Kern
   const scaleOf = (rows: Rows, { headDim }: Queries): number => rows.logitScale / Math.sqrt(headDim)
 
   return {
-    name: build === 'relaxed' ? `${name}, relaxed SIMD` : name,
+    name: { plain: name, fused: `${name}, fused multiply-add`, relaxed: `${name}, relaxed SIMD` }[build],
     // What meets codes is rounded to 16 bits, or to 8. Property tests hold both.
     packedError: build === 'relaxed' ? 0.03 : 5e-4,
     heap,

@@ -137,7 +137,7 @@ export interface KernelModule {
   allFinite(address: number, count: number): number
 }
 
-const binaries = { plain, relaxed }
+const binaries = { plain, fused: relaxed, relaxed }
 
 /** Decoded, checked and compiled once: every heap gets an instance of it. Null where this machine cannot run it. */
 const modules = new Map<string, WasmModule | null>()
@@ -150,7 +150,14 @@ export function moduleFor(memory: WasmMemory, build: Build): WasmModule | null {
 /** The kernels on a memory; undefined where there is no WebAssembly, or none with SIMD. */
 export function instantiate(memory: WasmMemory, build: Build): KernelModule | undefined {
   const module = moduleFor(memory, build)
-  return module ? (new webAssembly.Instance(module, { env: { memory, abort } }).exports as KernelModule) : undefined
+  return module
+    ? (new webAssembly.Instance(module, { env: { memory, abort, multipliesBytes: multipliesBytes(build) } }).exports as KernelModule)
+    : undefined
+}
+
+/** What an instance of the relaxed binary is told. */
+export function multipliesBytes(build: Build): number {
+  return build === 'relaxed' ? 1 : 0
 }
 
 /** False where there is no WebAssembly, or none with SIMD. */
