@@ -22,4 +22,9 @@ async function main(): Promise<number> {
 
 // An interrupted run still leaves through `exit`, where temporary stores are removed.
 process.once('SIGINT', () => process.exit(130))
+// Whoever reads our output, `head` say, may have read enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
 process.exitCode = await main()

@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { modelUrl } from '@kvfold/reference-model'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { runIn } from './built-command.ts'
+import { command, runIn } from './built-command.ts'
 
 let folder: string
 
@@ -38,6 +40,15 @@ const document = (paragraphs: number): string =>
     (_, i) =>
       `The ship went on for day ${i + 1} without a sight of land, and the men were tired of it.${i === 3 ? ' The magic number of quiet harbor is #4821375.' : ''}`,
   ).join('\n\n')
+
+it('says nothing when its reader has read enough', async () => {
+  const child = spawn(process.execPath, [command, 'bench', '--help'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  let error = ''
+  child.stderr.on('data', (chunk: Buffer) => (error += chunk.toString()))
+  const [code] = (await once(child, 'close')) as [number | null]
+  expect({ code, error }).toEqual({ code: 0, error: '' })
+})
 
 describe('kvfold run', () => {
   it('answers from the document, and accounts for the cache', () => {
