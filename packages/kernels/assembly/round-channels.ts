@@ -1,5 +1,6 @@
 import { lack, loadHalves, positiveHalfBits } from './half'
 import { madd, magic, maxLanes, multiplyBytes, multiplyHigh, round8, sumLanes } from './simd'
+import { unitsOf } from './units'
 
 /** Scales may differ from page to page by so much until another page is referred to. */
 export const MOST: f32 = 8
@@ -33,7 +34,7 @@ export function roundScales(halves: usize, inverses: usize, headDim: usize, into
     sizes = f32x4.pmax(sizes, share)
   }
   const largest = maxLanes(sizes)
-  const units = f32x4.splat(largest == 0 ? 0 : 32767 / largest)
+  const units = unitsOf(largest)
   for (let c: usize = 0; c < headDim << 2; c += 32) {
     v128.store(into + (c >> 1), round8(f32x4.mul(v128.load(scratch + c), units), f32x4.mul(v128.load(scratch + c, 16), units), shift))
   }

@@ -1,6 +1,6 @@
-import { putUnit } from './round-products'
 import { roundShort } from './round-short'
 import { madd, magic, maxLanes, round8 } from './simd'
+import { putUnit, unitsOf } from './units'
 
 /** Bytes of `group` rounded channels, and what belongs to them. */
 @inline export function roundedBytes(group: usize): usize {
@@ -38,7 +38,7 @@ function roundQuery(query: usize, count: usize, factors: usize, into: usize): vo
     sum = f32x4.add(sum, q)
   }
   const top = maxLanes(largest)
-  const units = f32x4.splat(top == 0 ? 0 : 32767 / top)
+  const units = unitsOf(top)
   for (let at: usize = 0; at < count << 2; at += 32) {
     v128.store(into + (at >> 1), round8(f32x4.mul(multiplied(query, factors, at), units), f32x4.mul(multiplied(query, factors, at + 16), units), shift))
   }

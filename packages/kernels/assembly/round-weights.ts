@@ -1,5 +1,5 @@
-import { putUnit } from './round-products'
 import { madd, magic, maxLanes, round8 } from './simd'
+import { putUnit, unitsOf } from './units'
 
 /** Bytes of one query's rounded weights: 64 rows in 16 bits, then what a unit is worth and the weighted minimum. */
 export const EACH: usize = 64 * 2 + 16
@@ -14,7 +14,7 @@ export function largestOf(numbers: usize, rows: i32): f32 {
 /** weight * scale in 16 bits of `largest`, which none exceeds; what one unit of them is worth, and the sum of weight * minimum. `rows` is a multiple of eight. */
 export function roundWeights(weights: usize, rows: i32, scales: usize, minima: usize, largest: f32, into: usize): void {
   const shift = magic
-  const units = f32x4.splat(largest == 0 ? 0 : 32767 / largest)
+  const units = unitsOf(largest)
   let constants = f32x4.splat(0)
   const last = into + 128
   for (const end = weights + (<usize>rows << 2); weights < end; weights += 32, scales += 32, minima += 32, into += 16) {
