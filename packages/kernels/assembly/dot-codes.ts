@@ -26,16 +26,7 @@ export function dotCodes(
       c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load8x8_u(m), x))
       d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load8x8_u(n), x))
     }
-    let product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
-    let constant = rest
-    if (scales) {
-      product = f32x4.mul(product, v128.load(scales))
-      constant = f32x4.mul(rest, v128.load(minima))
-      scales += 16
-      minima += 16
-    }
-    if (!first) constant = f32x4.add(constant, v128.load(into))
-    v128.store(into, f32x4.add(product, constant))
+    put(into, sum4i(a, b, c, d), unit, rest, scales, minima, row, first)
   }
 }
 
@@ -73,30 +64,47 @@ export function dotCodes3(
       c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, q))
       c1 = i32x4.add(c1, i32x4.dot_i16x8_s(y, q))
     }
-    let ab = restAB
-    let cc = restC
-    let scaleAB = unitAB
-    let scaleC = unitC
-    if (scales) {
-      const scale = v128.load64_splat(scales)
-      const minimum = v128.load64_splat(minima)
-      scaleAB = f32x4.mul(scaleAB, scale)
-      scaleC = f32x4.mul(scaleC, scale)
-      ab = f32x4.mul(ab, minimum)
-      cc = f32x4.mul(cc, minimum)
-      scales += 8
-      minima += 8
-    }
-    if (!first) {
-      ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
-      cc = f32x4.add(cc, v128.load64_splat(oc))
-    }
-    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), scaleAB)
-    cc = madd(cc, f32x4.convert_i32x4_s(sum2i(c0, c1)), scaleC)
-    v128.store64_lane(oa, ab, 0)
-    v128.store64_lane(ob, ab, 1)
-    v128.store64_lane(oc, cc, 0)
+    put3(oa, ob, oc, sum4i(a0, a1, b0, b1), sum2i(c0, c1), unitAB, restAB, unitC, restC, scales, minima, row, first)
   }
+}
+
+/** into (+)= scale * unit * sums + minimum * rest, of four rows from `row` on: the end of a turn. */
+@inline export function put(into: usize, sums: v128, unit: v128, rest: v128, scales: usize, minima: usize, row: i32, first: bool): void {
+  let product = f32x4.mul(f32x4.convert_i32x4_s(sums), unit)
+  let constant = rest
+  if (scales) {
+    const at = <usize>row << 2
+    product = f32x4.mul(product, v128.load(scales + at))
+    constant = f32x4.mul(rest, v128.load(minima + at))
+  }
+  if (!first) constant = f32x4.add(constant, v128.load(into))
+  v128.store(into, f32x4.add(product, constant))
+}
+
+/** The same of three queries and two rows. All is loaded before any is stored: with two queries, two places are one. */
+@inline export function put3(
+  oa: usize, ob: usize, oc: usize, sumsAB: v128, sumsC: v128, unitAB: v128, restAB: v128, unitC: v128, restC: v128, scales: usize, minima: usize, row: i32, first: bool,
+): void {
+  let ab = restAB
+  let cc = restC
+  if (scales) {
+    const at = <usize>row << 2
+    const scale = v128.load64_splat(scales + at)
+    const minimum = v128.load64_splat(minima + at)
+    unitAB = f32x4.mul(unitAB, scale)
+    unitC = f32x4.mul(unitC, scale)
+    ab = f32x4.mul(ab, minimum)
+    cc = f32x4.mul(cc, minimum)
+  }
+  if (!first) {
+    ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
+    cc = f32x4.add(cc, v128.load64_splat(oc))
+  }
+  ab = madd(ab, f32x4.convert_i32x4_s(sumsAB), unitAB)
+  cc = madd(cc, f32x4.convert_i32x4_s(sumsC), unitC)
+  v128.store64_lane(oa, ab, 0)
+  v128.store64_lane(ob, ab, 1)
+  v128.store64_lane(oc, cc, 0)
 }
 
 /** The two sums of the lanes of a and b, whole numbers, in the first two lanes. */

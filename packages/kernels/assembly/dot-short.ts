@@ -1,5 +1,5 @@
-import { sum2i, sum4i } from './dot-codes'
-import { madd, multiplyBytes } from './simd'
+import { put, put3, sum2i, sum4i } from './dot-codes'
+import { multiplyBytes } from './simd'
 
 /** What dotCodes does, for codes of fewer than 8 bits and a query as roundShort leaves it. */
 export function dotShort(
@@ -25,16 +25,7 @@ export function dotShort(
       c = multiplyBytes(x, v128.load(m), c)
       d = multiplyBytes(x, v128.load(n), d)
     }
-    let product = f32x4.mul(f32x4.convert_i32x4_s(sum4i(a, b, c, d)), unit)
-    let constant = rest
-    if (scales) {
-      product = f32x4.mul(product, v128.load(scales))
-      constant = f32x4.mul(rest, v128.load(minima))
-      scales += 16
-      minima += 16
-    }
-    if (!first) constant = f32x4.add(constant, v128.load(into))
-    v128.store(into, f32x4.add(product, constant))
+    put(into, sum4i(a, b, c, d), unit, rest, scales, minima, row, first)
   }
 }
 
@@ -71,28 +62,6 @@ export function dotShort3(
       c0 = multiplyBytes(q, x, c0)
       c1 = multiplyBytes(q, y, c1)
     }
-    let ab = restAB
-    let cc = restC
-    let scaleAB = unitAB
-    let scaleC = unitC
-    if (scales) {
-      const scale = v128.load64_splat(scales)
-      const minimum = v128.load64_splat(minima)
-      scaleAB = f32x4.mul(scaleAB, scale)
-      scaleC = f32x4.mul(scaleC, scale)
-      ab = f32x4.mul(ab, minimum)
-      cc = f32x4.mul(cc, minimum)
-      scales += 8
-      minima += 8
-    }
-    if (!first) {
-      ab = f32x4.add(ab, v128.load64_lane(oa, v128.load64_splat(ob), 0))
-      cc = f32x4.add(cc, v128.load64_splat(oc))
-    }
-    ab = madd(ab, f32x4.convert_i32x4_s(sum4i(a0, a1, b0, b1)), scaleAB)
-    cc = madd(cc, f32x4.convert_i32x4_s(sum2i(c0, c1)), scaleC)
-    v128.store64_lane(oa, ab, 0)
-    v128.store64_lane(ob, ab, 1)
-    v128.store64_lane(oc, cc, 0)
+    put3(oa, ob, oc, sum4i(a0, a1, b0, b1), sum2i(c0, c1), unitAB, restAB, unitC, restC, scales, minima, row, first)
   }
 }
