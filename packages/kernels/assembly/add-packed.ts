@@ -5,16 +5,18 @@ import { middlesOf, roundShort } from './round-short'
 import { EACH, largestOf, roundWeights } from './round-weights'
 import { isShort, STRIDE } from './simd'
 import { spread } from './spread'
+import { touch, touchNext } from './touch'
 import { unpackFours, unpackPairs } from './unpack'
 
 /**
  * output += weights `[query][STRIDE]` * packed values whose tokens have scales (axis token), without decoding them: the sum of
  * w * (code * scale + minimum) is the sum of (w * scale) * code plus a constant, group by group of channels. The products w * scale are
  * rounded to 16 bits of the largest weight times the largest scale, so that integers multiply, two rows at a time; with relaxed SIMD and codes of fewer than 8 bits to 8 bits of the largest, four rows at a time.
- * Takes up to `rows` rows, from row `start` of a page on, of as many pages as are of one kind, and returns how many it took.
+ * Takes up to `rows` rows, from row `start` of a page on, of as many pages as are of one kind, and returns how many it took. Meanwhile it touches those that come
+ * next, if any of the `after` rows that follow are theirs.
  * A row's bytes and the group are multiples of 16. `scratch`: 512 bytes per group, 32, STRIDE per query, 3 EACH, then headDim bytes for each row.
  */
-export function addPacked(entry: usize, start: i32, rows: i32, headDim: usize, weights: usize, count: i32, output: usize, scratch: usize): i32 {
+export function addPacked(entry: usize, start: i32, rows: i32, after: i32, headDim: usize, weights: usize, count: i32, output: usize, scratch: usize): i32 {
   const code = entryCode(entry)
   const bits = codeBits(code)
   const group = codeGroup(code)
@@ -27,14 +29,17 @@ export function addPacked(entry: usize, start: i32, rows: i32, headDim: usize, w
   const codes = rounded + 3 * EACH
   const short = ASC_FEATURE_RELAXED_SIMD && isShort(bits)
   let held = 0
+  let rest = 0
   do {
     const take = min(rows - held, entryRows(entry) - start)
+    rest = entryRows(entry) - start - take
     gatherRows(entry, start, take, bits, headDim, perRow, scales + (<usize>held << 2), minima + (<usize>held << 2), codes + <usize>held * headDim, short)
     held += take
     start = 0
     entry += ENTRY
     // Rows lie side by side in twos or fours, and a page's factors are its own.
   } while (held < rows && (held & 15) == 0 && entryCode(entry) == code && !codeFactors(code))
+  touchNext(entry, rest > 0 ? 0 : min(rows - held + after, 64), headDim)
   const whole = held + 15 & ~15
   if (whole > held) {
     for (let g: usize = 0; g < perRow << 1; g++) memory.fill(scales + (g << 8) + (<usize>held << 2), 0, <usize>(whole - held) << 2)
@@ -57,6 +62,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, headDim: usize, w
       const end = (g + 1) * group
       if (taken == 1) {
         for (let c = g * group; c < end; c += 16) {
+          touch(bits + 1 << 7)
           if (short) addShort(codes + (c << 2), whole, headDim << 2, rounded, o + (c << 2))
           else addCodes(codes + (c << 1), held, headDim << 1, rounded, o + (c << 2))
         }
@@ -64,6 +70,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, headDim: usize, w
       }
       // Two queries run as three; what the third adds is thrown away.
       for (let c = g * group; c < end; c += 8) {
+        touch(bits + 1 << 6)
         const at = o + (c << 2)
         const third = taken == 3 ? at + (headDim << 3) : unused
         if (short) addShort3(codes + (c << 2), whole, headDim << 2, rounded, EACH, at, at + (headDim << 2), third)

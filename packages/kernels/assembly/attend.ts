@@ -13,7 +13,7 @@ import { codeBits, codeByChannel, codeFactors, codeGroup, ENTRY, entryAddress, e
 import { roundedBytes, roundQueries, roundQueriesShort } from './round-query'
 import { BLOCK, isShort, STRIDE } from './simd'
 import { finishLogits, weigh } from './tile-softmax'
-import { touchPage } from './touch'
+import { touchNext } from './touch'
 
 /** Queries of one call: three heads' groups of four, say. */
 export const MAX_QUERIES: i32 = 12
@@ -43,12 +43,6 @@ export function attend(
         keyRow -= entryRows(keyTable)
         keyTable += ENTRY
       }
-      if (keyRow == 0) {
-        // Both at once: more loads are under way together.
-        const keys = first + done + entryRows(keyTable) < rows ? touchPage(keyTable + ENTRY, keyDim) : 0
-        const values = first + entryRows(valueTable) - valueRow < rows ? touchPage(valueTable + ENTRY, headDim) : 0
-        store<i32>(scratch, keys | values)
-      }
       const take = min(held - done, entryRows(keyTable) - keyRow)
       const into = logits + (<usize>done << 2)
       if (entryCode(keyTable) == 0) {
@@ -58,6 +52,8 @@ export function attend(
       } else if (direct(entryCode(keyTable), keyDim)) {
         const fresh = entryCode(keyTable) != roundedFor || codeFactors(roundedFor)
         roundedFor = entryCode(keyTable)
+        const after = rows - first - done + keyRow - entryRows(keyTable)
+        if (after > 0 && 2 * take >= entryRows(keyTable) && touchesKeys(roundedFor)) touchNext(keyTable + ENTRY, 1, keyDim)
         if (codeByChannel(roundedFor)) {
           dotByChannel(entryAddress(keyTable), entryCapacity(keyTable), roundedFor, keyRow, take, keyDim, queries, rounded, fresh, count, into, decoded)
         } else {
@@ -94,8 +90,8 @@ export function attend(
         addHalf(entryAddress(valueTable) + (<usize>valueRow * rowBytes >> 1), take, headDim, weights, count, output, decoded)
       } else if (!codeByChannel(entryCode(valueTable)) && direct(entryCode(valueTable), headDim)) {
         if (codeFactors(entryCode(valueTable))) {
-          take = addFactored(valueTable, valueRow, held - done, headDim, weights, count, output, decoded)
-        } else take = addPacked(valueTable, valueRow, held - done, headDim, weights, count, output, decoded)
+          take = addFactored(valueTable, valueRow, held - done, rows - first - held, headDim, weights, count, output, decoded)
+        } else take = addPacked(valueTable, valueRow, held - done, rows - first - held, headDim, weights, count, output, decoded)
       } else {
         dequantize(entryAddress(valueTable), entryCapacity(valueTable), entryCode(valueTable), valueRow, take, headDim, decoded)
         addRaw(decoded, take, headDim, weights, count, output)
@@ -109,6 +105,11 @@ export function attend(
 /** True if packed rows of this layout are multiplied as they are. */
 @inline function direct(code: i32, headDim: usize): bool {
   return ((headDim * codeBits(code) >> 3 | (codeByChannel(code) ? 0 : codeGroup(code))) & 15) == 0
+}
+
+/** Few bits with scales of channels are unpacked at the very start, in one burst, which finds its lines as fast. */
+@inline function touchesKeys(code: i32): bool {
+  return !codeByChannel(code) || codeBits(code) == 8
 }
 
 /** Rounds queries for pages whose tokens have scales. Only factors of channels differ from page to page. `scratch`: headDim factors. */

@@ -49,7 +49,7 @@ export const cuts = (rows: number, headDim: number): fc.Arbitrary<Cut> =>
       return { seed, pages }
     })
 
-/** Writes a page list to the heap, its numbers times `size`; returns the address of its table. */
+/** Writes a page list to the heap, its numbers times `size`, and a page past all memory, which nobody may read; returns the address of its table. */
 export function writePages(
   kernels: Kernels,
   { seed, pages }: Cut,
@@ -57,7 +57,9 @@ export function writePages(
   size: (channel: number, page: number) => number = () => 1,
 ): number {
   const { heap } = kernels
-  const table = heap.malloc(Math.max(1, pages.length) * PAGE_ENTRY * 4)
+  const table = heap.malloc((pages.length + 1) * PAGE_ENTRY * 4)
+  const nowhere = layoutCode({ kind: 'affine', bits: 8, axis: 'token', group: 16 })
+  heap.i32.set([-65536, 64, nowhere, 64], (table >>> 2) + pages.length * PAGE_ENTRY)
   pages.forEach(({ rows, spare, layout }, i) => {
     const capacity = rows + spare
     const address = heap.malloc(layoutBytes(layout, headDim, capacity))
