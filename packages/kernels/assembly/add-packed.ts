@@ -62,7 +62,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, after: i32, headD
       const end = (g + 1) * group
       if (taken == 1) {
         for (let c = g * group; c < end; c += 16) {
-          touch(bits + 1 << 7)
+          touch(bits << 7)
           if (short) addShort(codes + (c << 2), whole, headDim << 2, rounded, o + (c << 2))
           else addCodes(codes + (c << 1), held, headDim << 1, rounded, o + (c << 2))
         }
@@ -70,7 +70,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, after: i32, headD
       }
       // Two queries run as three; what the third adds is thrown away.
       for (let c = g * group; c < end; c += 8) {
-        touch(bits + 1 << 6)
+        touch(bits << 6)
         const at = o + (c << 2)
         const third = taken == 3 ? at + (headDim << 3) : unused
         if (short) addShort3(codes + (c << 2), whole, headDim << 2, rounded, EACH, at, at + (headDim << 2), third)

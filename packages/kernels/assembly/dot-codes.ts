@@ -12,7 +12,7 @@ export function dotCodes(
   const unit = v128.load32_splat(end)
   const rest = v128.load32_splat(end, 4)
   for (let row = 0; row < rows; row += 4, into += 16, codes += rowBytes << 2) {
-    touch((rowBytes << 2) + 64)
+    touch(rowBytes << 2)
     let a = i32x4.splat(0)
     let b = a
     let c = a
@@ -43,7 +43,7 @@ export function dotCodes3(
   const unitC = v128.load32_splat(qc + bytes)
   const restC = v128.load32_splat(qc + bytes, 4)
   for (let row = 0; row < rows; row += 2, oa += 8, ob += 8, oc += 8, codes += rowBytes << 1) {
-    touch((rowBytes << 1) + 64)
+    touch(rowBytes << 1)
     let a0 = i32x4.splat(0)
     let a1 = a0
     let b0 = a0
