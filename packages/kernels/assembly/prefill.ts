@@ -75,7 +75,7 @@ export function prefill(
         if (!valueTable) continue
         // Past the last query the tile repeats it; the repeats change nothing.
         if (query + 3 > last) repeatLast(logits, scratch, last - query)
-        tileValues(values, most + 3 & ~3, headDim, logits, scratch, output + i0 * rowBytes, output + i1 * rowBytes, output + i2 * rowBytes, output + i3 * rowBytes)
+        tileValues(values, most, headDim, logits, scratch, output + i0 * rowBytes, output + i1 * rowBytes, output + i2 * rowBytes, output + i3 * rowBytes)
       }
     }
   }

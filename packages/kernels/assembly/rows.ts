@@ -21,49 +21,30 @@ export function nextKeys(count: i32, headDim: usize, scratch: usize): usize {
     keyRow -= entryRows(keyEntry)
     keyEntry += ENTRY
   }
-  if (entryCode(keyEntry) == 0 && entryRows(keyEntry) - keyRow >= count) {
-    const address = entryAddress(keyEntry) + (<usize>keyRow * headDim << 2)
-    keyRow += count
-    return address
-  }
-  let into = scratch
-  while (count > 0) {
-    const take = min(entryRows(keyEntry) - keyRow, count)
-    dequantize(entryAddress(keyEntry), entryCapacity(keyEntry), entryCode(keyEntry), keyRow, take, headDim, into)
-    into += <usize>take * headDim << 2
-    count -= take
-    keyRow += take
-    if (count > 0) {
-      keyEntry += ENTRY
-      keyRow = 0
-    }
-  }
-  return scratch
+  const from = keyRow
+  keyRow += count
+  return rowsFrom(keyEntry, from, count, headDim, scratch)
 }
 
-/** The same for values. Where the count is no multiple of four, rows of zeros follow up to the next one. */
+/** The same for values. */
 export function nextValues(count: i32, headDim: usize, scratch: usize): usize {
   while (valueRow >= entryRows(valueEntry)) {
     valueRow -= entryRows(valueEntry)
     valueEntry += ENTRY
   }
-  if (entryCode(valueEntry) == 0 && (count & 3) == 0 && entryRows(valueEntry) - valueRow >= count) {
-    const address = entryAddress(valueEntry) + (<usize>valueRow * headDim << 2)
-    valueRow += count
-    return address
-  }
+  const from = valueRow
+  valueRow += count
+  return rowsFrom(valueEntry, from, count, headDim, scratch)
+}
+
+function rowsFrom(entry: usize, row: i32, count: i32, headDim: usize, scratch: usize): usize {
+  if (entryCode(entry) == 0 && entryRows(entry) - row >= count) return entryAddress(entry) + (<usize>row * headDim << 2)
   let into = scratch
-  memory.fill(scratch + (<usize>(count & ~3) * headDim << 2), 0, headDim << 4)
-  while (count > 0) {
-    const take = min(entryRows(valueEntry) - valueRow, count)
-    dequantize(entryAddress(valueEntry), entryCapacity(valueEntry), entryCode(valueEntry), valueRow, take, headDim, into)
+  for (; count > 0; entry += ENTRY, row = 0) {
+    const take = min(entryRows(entry) - row, count)
+    dequantize(entryAddress(entry), entryCapacity(entry), entryCode(entry), row, take, headDim, into)
     into += <usize>take * headDim << 2
     count -= take
-    valueRow += take
-    if (count > 0) {
-      valueEntry += ENTRY
-      valueRow = 0
-    }
   }
   return scratch
 }

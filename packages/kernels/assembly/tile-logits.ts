@@ -2,7 +2,7 @@ import { madd, STRIDE } from './simd'
 
 /**
  * Dot products of four queries with the first `columns` (rounded up to eight) keys of a transposed block `[headDim][64]`, to `[4][STRIDE]`.
- * Eight accumulators; four channels a turn.
+ * Eight accumulators. A channel a turn: of two or four, engines load all before they multiply any, and registers run out.
  */
 export function tileLogits(keys: usize, q0: usize, q1: usize, q2: usize, q3: usize, headDim: usize, columns: i32, into: usize): void {
   const end = keys + (<usize>columns << 2)
@@ -20,9 +20,9 @@ export function tileLogits(keys: usize, q0: usize, q1: usize, q2: usize, q3: usi
     let c1 = a0
     let d0 = a0
     let d1 = a0
-    for (const stop = q0 + (headDim << 2); a < stop; a += 16, b += 16, c += 16, d += 16, k += 1024) {
-      let x = v128.load(k)
-      let y = v128.load(k, 16)
+    for (const stop = q0 + (headDim << 2); a < stop; a += 4, b += 4, c += 4, d += 4, k += 256) {
+      const x = v128.load(k)
+      const y = v128.load(k, 16)
       let q = v128.load_splat<f32>(a)
       a0 = madd(a0, q, x)
       a1 = madd(a1, q, y)
@@ -33,48 +33,6 @@ export function tileLogits(keys: usize, q0: usize, q1: usize, q2: usize, q3: usi
       c0 = madd(c0, q, x)
       c1 = madd(c1, q, y)
       q = v128.load_splat<f32>(d)
-      d0 = madd(d0, q, x)
-      d1 = madd(d1, q, y)
-      x = v128.load(k, 256)
-      y = v128.load(k, 272)
-      q = v128.load_splat<f32>(a, 4)
-      a0 = madd(a0, q, x)
-      a1 = madd(a1, q, y)
-      q = v128.load_splat<f32>(b, 4)
-      b0 = madd(b0, q, x)
-      b1 = madd(b1, q, y)
-      q = v128.load_splat<f32>(c, 4)
-      c0 = madd(c0, q, x)
-      c1 = madd(c1, q, y)
-      q = v128.load_splat<f32>(d, 4)
-      d0 = madd(d0, q, x)
-      d1 = madd(d1, q, y)
-      x = v128.load(k, 512)
-      y = v128.load(k, 528)
-      q = v128.load_splat<f32>(a, 8)
-      a0 = madd(a0, q, x)
-      a1 = madd(a1, q, y)
-      q = v128.load_splat<f32>(b, 8)
-      b0 = madd(b0, q, x)
-      b1 = madd(b1, q, y)
-      q = v128.load_splat<f32>(c, 8)
-      c0 = madd(c0, q, x)
-      c1 = madd(c1, q, y)
-      q = v128.load_splat<f32>(d, 8)
-      d0 = madd(d0, q, x)
-      d1 = madd(d1, q, y)
-      x = v128.load(k, 768)
-      y = v128.load(k, 784)
-      q = v128.load_splat<f32>(a, 12)
-      a0 = madd(a0, q, x)
-      a1 = madd(a1, q, y)
-      q = v128.load_splat<f32>(b, 12)
-      b0 = madd(b0, q, x)
-      b1 = madd(b1, q, y)
-      q = v128.load_splat<f32>(c, 12)
-      c0 = madd(c0, q, x)
-      c1 = madd(c1, q, y)
-      q = v128.load_splat<f32>(d, 12)
       d0 = madd(d0, q, x)
       d1 = madd(d1, q, y)
     }

@@ -1,8 +1,8 @@
 import { madd, STRIDE } from './simd'
 
 /**
- * output = output * factor + weights `[4][STRIDE]` * values `[rows][headDim]`, for four queries; rows is a multiple of four.
- * Eight accumulators (four queries, eight channels); two rows a turn.
+ * output = output * factor + weights `[4][STRIDE]` * values `[rows][headDim]`, for four queries.
+ * Eight accumulators (four queries, eight channels); a row a turn, as in tileLogits.
  */
 export function tileValues(
   values: usize, rows: i32, headDim: usize, weights: usize, factors: usize, o0: usize, o1: usize, o2: usize, o3: usize,
@@ -23,9 +23,9 @@ export function tileValues(
     f = v128.load_splat<f32>(factors, 12)
     let d0 = f32x4.mul(f, v128.load(o3))
     let d1 = f32x4.mul(f, v128.load(o3, 16))
-    for (const stop = weights + (<usize>rows << 2); w < stop; w += 8) {
-      let x = v128.load(v)
-      let y = v128.load(v, 16)
+    for (const stop = weights + (<usize>rows << 2); w < stop; w += 4) {
+      const x = v128.load(v)
+      const y = v128.load(v, 16)
       f = v128.load_splat<f32>(w)
       a0 = madd(a0, f, x)
       a1 = madd(a1, f, y)
@@ -36,21 +36,6 @@ export function tileValues(
       c0 = madd(c0, f, x)
       c1 = madd(c1, f, y)
       f = v128.load_splat<f32>(w, 3 * STRIDE)
-      d0 = madd(d0, f, x)
-      d1 = madd(d1, f, y)
-      v += rowBytes
-      x = v128.load(v)
-      y = v128.load(v, 16)
-      f = v128.load_splat<f32>(w, 4)
-      a0 = madd(a0, f, x)
-      a1 = madd(a1, f, y)
-      f = v128.load_splat<f32>(w, STRIDE + 4)
-      b0 = madd(b0, f, x)
-      b1 = madd(b1, f, y)
-      f = v128.load_splat<f32>(w, 2 * STRIDE + 4)
-      c0 = madd(c0, f, x)
-      c1 = madd(c1, f, y)
-      f = v128.load_splat<f32>(w, 3 * STRIDE + 4)
       d0 = madd(d0, f, x)
       d1 = madd(d1, f, y)
       v += rowBytes
