@@ -30,13 +30,11 @@ export function toHalfSaturated(value: number): number {
 
 /** The number that a half stands for, exactly. */
 export function fromHalf(half: number): number {
-  const exponent = (half >>> 10) & 31
-  const fraction = half & 0x3ff
-  const sign = half & 0x8000 ? -1 : 1
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction ? NaN : sign * Infinity
-  bits[0] = ((exponent + 112) << 23) | (fraction << 13)
-  return sign * float[0]
+  const magnitude = half & 0x7fff
+  if (magnitude >= 0x7c00) return magnitude > 0x7c00 ? NaN : half & 0x8000 ? -Infinity : Infinity
+  // A half's bits in a float's place are 2^-112 of it, since exponents are counted from elsewhere: also where it is subnormal.
+  bits[0] = ((half & 0x8000) << 16) | (magnitude << 13)
+  return float[0] * 2 ** 112
 }
 
 /** Many floats to halves. */

@@ -219,7 +219,7 @@ export interface Codec {
   encode?(rows: Float32Array, count: number, headDim: number, into: Uint8Array, shared: Uint8Array): void
   /** Only for `opaque`: what the bytes of a row mean, and those that a page's rows share. A coding of cache files goes by it. Default: nobody knows. */
   fields?(headDim: number): { row: readonly PageField[]; shared: readonly PageField[] }
-  /** Only for `opaque`: any rows of a page, and what they share. */
+  /** Only for `opaque`: any rows of a page, and what they share. All are views of the cache's memory: `bytes` and `shared` are only to be read. */
   decode?(bytes: Uint8Array, count: number, headDim: number, into: Float32Array, shared: Uint8Array): void
 }
 

@@ -315,10 +315,9 @@ export class PageList {
       const { parts, shared } = partsOf('opaque', codec, headDim)
       const first = address + start * parts[0].width,
         end = address + page.bytes
-      const out = new Float32Array(count * headDim)
-      const { u8 } = kernels.heap
-      codec.decode!(u8.slice(first, first + count * parts[0].width), count, headDim, out, u8.slice(end - shared, end))
-      kernels.heap.f32.set(out, into >> 2)
+      const { f32, u8 } = kernels.heap
+      const out = f32.subarray(into >> 2, (into >> 2) + count * headDim)
+      codec.decode!(u8.subarray(first, first + count * parts[0].width), count, headDim, out, u8.subarray(end - shared, end))
     } else kernels.dequantize(address, capacity, codec.layout, start, count, headDim, into)
   }
 

@@ -8,11 +8,20 @@ export function putBits(bytes: Uint8Array, from: number, at: number, code: numbe
   if (shifted > 255) bytes[place + 1] |= shifted >> 8
 }
 
-/** The code of `bits` bits that begins there. */
-export function takeBits(bytes: Uint8Array, from: number, at: number, bits: number): number {
-  const place = from + (at >> 3)
-  const two = bytes[place] | ((at & 7) + bits > 8 ? bytes[place + 1] << 8 : 0)
-  return (two >> (at & 7)) & ((1 << bits) - 1)
+/** Reads as many codes of `bits` bits, 8 at most, as `into` has room for, from byte `from` on. */
+export function takeCodes(bytes: Uint8Array, from: number, bits: number, into: Uint8Array): void {
+  const mask = (1 << bits) - 1
+  let held = 0,
+    ready = 0
+  for (let i = 0; i < into.length; i++) {
+    if (ready < bits) {
+      held |= bytes[from++] << ready
+      ready += 8
+    }
+    into[i] = held & mask
+    held >>= bits
+    ready -= bits
+  }
 }
 
 /** Writes a number as a float16, at any byte; returns what it is read back as. */

@@ -1,6 +1,5 @@
-import { fromHalves } from '@kvfold/kernels'
 import { type Codec, createRandom, ShapeError } from '@kvfold/kv-core'
-import { putHalf } from './bits.ts'
+import { putHalf, takeHalf } from './bits.ts'
 import { roundGroup } from './round-group.ts'
 import { lowRank } from './low-rank.ts'
 
@@ -40,7 +39,6 @@ interface Places {
 export function gearCodec(options: GearOptions): Codec {
   const { bits, axis, group, rank, loops } = options
   const levels = (1 << bits) - 1
-  const perRow = (headDim: number): number => (axis === 'token' ? headDim / group : 0)
   const places = (headDim: number): Places => placesOf(options, headDim)
   return {
     name: `gear${bits}/${axis}`,
@@ -103,36 +101,47 @@ export function gearCodec(options: GearOptions): Codec {
     },
     decode(bytes, count, headDim, into, shared) {
       const at = places(headDim)
-      const halves = (from: Uint8Array, place: number, length: number): Float32Array =>
-        fromHalves(new Uint16Array(from.buffer, from.byteOffset + place, length))
-      const right = halves(shared, 0, headDim * rank)
-      const scales = axis === 'channel' ? halves(shared, at.sharedScales, headDim * 2) : undefined
+      // A channel a row, so that one number of the left matrix meets them all.
+      const right = new Float64Array(rank * headDim)
+      for (let i = 0; i < right.length; i++) right[(i % rank) * headDim + Math.floor(i / rank)] = takeHalf(shared, i * 2)
+      const steps = new Float64Array(headDim)
+      const lows = new Float64Array(headDim)
+      if (axis === 'channel') readScales(shared, at.sharedScales, 1, steps, lows)
+      const sums = new Float64Array(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * at.row
-        const left = halves(bytes, first + at.left, rank)
-        const own = scales ?? halves(bytes, first + at.scales, perRow(headDim) * 2)
-        const width = axis === 'channel' ? 1 : group
-        for (let channel = 0; channel < headDim; channel++) {
-          const code = (bytes[first + (channel % at.codes)] >> (Math.floor(channel / at.codes) * bits)) & levels
-          const scale = Math.floor(channel / width) * 2
-          let sum = code * own[scale] + own[scale + 1]
-          for (let r = 0; r < rank; r++) sum += left[r] * right[channel * rank + r]
-          into[row * headDim + channel] = sum
+        if (axis === 'token') readScales(bytes, first + at.scales, group, steps, lows)
+        for (let channel = 0, i = 0, shift = 0; channel < headDim; channel++, i++) {
+          if (i === at.codes) {
+            i = 0
+            shift += bits
+          }
+          sums[channel] = ((bytes[first + i] >> shift) & levels) * steps[channel] + lows[channel]
         }
-        if (axis === 'token') {
-          const values = halves(bytes, first + at.outliers, at.each)
-          for (let j = 0; j < at.each; j++) into[row * headDim + bytes[first + at.outliers + at.each * 2 + j]] = values[j]
+        for (let r = 0; r < rank; r++) {
+          const left = takeHalf(bytes, first + at.left + r * 2)
+          for (let channel = 0, i = r * headDim; channel < headDim; channel++, i++) sums[channel] += left * right[i]
         }
+        into.set(sums, row * headDim)
+        for (let j = 0; axis === 'token' && j < at.each; j++)
+          into[row * headDim + bytes[first + at.outliers + at.each * 2 + j]] = takeHalf(bytes, first + at.outliers + j * 2)
       }
-      if (axis === 'token' || at.each === 0) return
-      const values = halves(shared, at.sharedOutliers, headDim * at.each)
+      if (axis === 'token') return
       const rowOf = new Int16Array(256).fill(-1)
       for (let row = 0; row < count; row++) rowOf[bytes[row * at.row + at.scales]] = row
       for (let slot = 0; slot < headDim * at.each; slot++) {
         const row = rowOf[shared[at.sharedOutliers + headDim * at.each * 2 + slot]]
-        if (row >= 0) into[row * headDim + Math.floor(slot / at.each)] = values[slot]
+        if (row >= 0) into[row * headDim + Math.floor(slot / at.each)] = takeHalf(shared, at.sharedOutliers + slot * 2)
       }
     },
+  }
+}
+
+/** Pairs of scale and minimum, each of which `group` channels share, for every channel. */
+function readScales(from: Uint8Array, at: number, group: number, steps: Float64Array, lows: Float64Array): void {
+  for (let channel = 0; channel < steps.length; channel += group, at += 4) {
+    steps.fill(takeHalf(from, at), channel, channel + group)
+    lows.fill(takeHalf(from, at + 2), channel, channel + group)
   }
 }
 

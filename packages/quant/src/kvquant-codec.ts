@@ -1,5 +1,5 @@
 import { type Codec, type Levels, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
-import { putBits, putHalf, takeBits, takeHalf } from './bits.ts'
+import { putBits, putHalf, takeCodes, takeHalf } from './bits.ts'
 
 /** Share of a page's key numbers that it has room for as outliers: 1 % is usual, and some tokens have many. */
 const ROOM = 0.02
@@ -9,8 +9,9 @@ const NONE = 255
 /** Codes of `bits` bits for numbers in [-1, 1]: the nearest of some levels. */
 class Coder {
   readonly bits: number
+  /** What codes are read back as. */
+  readonly read: Float32Array
   private readonly bounds: Float32Array
-  private readonly read: Float32Array
 
   constructor(bits: number, { choose, read }: Levels) {
     this.bits = bits
@@ -26,10 +27,6 @@ class Coder {
     let code = 0
     while (code < this.bounds.length && x > this.bounds[code]) code++
     putBits(into, first, channel * this.bits, code)
-  }
-
-  take(from: Uint8Array, first: number, channel: number): number {
-    return this.read[takeBits(from, first, channel * this.bits, this.bits)]
   }
 }
 
@@ -73,11 +70,14 @@ export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, 
     },
     decode(bytes, count, headDim, into, list) {
       const places = new Int32Array(PAGE_ROWS).fill(-1)
+      const codes = new Uint8Array(headDim)
+      const shares = Float64Array.from(coder.read, (x) => (x + 1) / 2)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
+        const out = row * headDim
         places[bytes[first]] = row
-        for (let c = 0; c < headDim; c++)
-          into[row * headDim + c] = low[c] + ((coder.take(bytes, first + 1, c) + 1) / 2) * (high[c] - low[c])
+        takeCodes(bytes, first + 1, bits, codes)
+        for (let c = 0; c < headDim; c++) into[out + c] = low[c] + shares[codes[c]] * (high[c] - low[c])
       }
       for (let at = 0; at < list.length && list[at] !== NONE; at += 4) {
         const row = places[list[at]]
@@ -123,14 +123,18 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
       }
     },
     decode(bytes, count, headDim, into) {
+      const { read } = coder
+      const codes = new Uint8Array(headDim)
+      const outliers = 2 * each(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
         let at = first + coder.bytes(headDim)
         const middle = takeHalf(bytes, at),
           half = takeHalf(bytes, at + 2)
         const out = row * headDim
-        for (let c = 0; c < headDim; c++) into[out + c] = coder.take(bytes, first, c) * half + middle
-        for (let i = 0; i < 2 * each(headDim); i++, at += 3) into[out + bytes[at + 4]] = takeHalf(bytes, at + 5)
+        takeCodes(bytes, first, bits, codes)
+        for (let c = 0; c < headDim; c++) into[out + c] = read[codes[c]] * half + middle
+        for (let i = 0; i < outliers; i++, at += 3) into[out + bytes[at + 4]] = takeHalf(bytes, at + 5)
       }
     },
   }

@@ -23,9 +23,9 @@ function relativeError(x: Float32Array, y: Float32Array): number {
 describe('turboquant, by hand', () => {
   it('packs the example of four numbers', () => {
     const signs = Float32Array.of(1, -1, 1, 1)
-    const y = Float32Array.of(3, 4, 0, 0).map((x, i) => (x * signs[i]) / 5)
-    hadamard(y)
-    expectClose(y, [-0.1, 0.7, -0.1, 0.7], 0, 1e-6)
+    const y = Float64Array.of(3, 4, 0, 0).map((x, i) => (x * signs[i]) / 5)
+    expect(hadamard(y)).toBe(2)
+    expectClose(y, [-0.2, 1.4, -0.2, 1.4], 0, 1e-12)
     const codec = turboCodec({ bits: 2, sameNorm: false, signs: () => signs })
     const bytes = new Uint8Array(3)
     codec.encode!(Float32Array.of(3, 4, 0, 0), 1, 4, bytes, bytes)
@@ -35,17 +35,24 @@ describe('turboquant, by hand', () => {
     expectClose(throughCodec(codec, Float32Array.of(3, 4, 0, 0), 4), [2.643, 4.907, 0, 0], 0, 2e-3)
   })
 
-  it('turns back what it turned, in blocks too', () => {
-    for (const length of [16, 64, 80, 96, 128]) {
-      const x = normal(length)
+  it('turns as the matrix does whose signs are the parities of common bits, in blocks too', () => {
+    const sign = (i: number, j: number): number => ([...(i & j).toString(2)].filter((bit) => bit === '1').length % 2 ? -1 : 1)
+    for (const [length, block] of [
+      [2, 2],
+      [16, 16],
+      [64, 64],
+      [80, 16],
+      [96, 32],
+      [128, 128],
+    ]) {
+      const x = Float64Array.from(normal(length))
       const y = x.slice()
-      hadamard(y)
-      expect(y.reduce((sum, value) => sum + value ** 2, 0)).toBeCloseTo(
-        x.reduce((sum, value) => sum + value ** 2, 0),
-        3,
-      )
-      hadamard(y)
-      expectClose(y, x, 1e-5, 1e-5)
+      expect(hadamard(y)).toBeCloseTo(Math.sqrt(block), 12)
+      const expected = x.map((_, i) => {
+        const first = Math.floor(i / block) * block
+        return x.subarray(first, first + block).reduce((sum, value, j) => sum + sign(i - first, j) * value, 0)
+      })
+      expectClose(y, expected, 0, 1e-12 * length)
     }
   })
 
