@@ -8,8 +8,8 @@ export function putBits(bytes: Uint8Array, from: number, at: number, code: numbe
   if (shifted > 255) bytes[place + 1] |= shifted >> 8
 }
 
-/** Reads as many codes of `bits` bits, 8 at most, as `into` has room for, from byte `from` on. */
-export function takeCodes(bytes: Uint8Array, from: number, bits: number, into: Uint8Array): void {
+/** Reads as many codes of `bits` bits, 8 at most, as `into` has room for, from byte `from` on: what `levels` has for each. */
+export function takeLevels(bytes: Uint8Array, from: number, bits: number, levels: Float64Array, into: Float64Array): void {
   const mask = (1 << bits) - 1
   let held = 0,
     ready = 0
@@ -18,7 +18,7 @@ export function takeCodes(bytes: Uint8Array, from: number, bits: number, into: U
       held |= bytes[from++] << ready
       ready += 8
     }
-    into[i] = held & mask
+    into[i] = levels[held & mask]
     held >>= bits
     ready -= bits
   }

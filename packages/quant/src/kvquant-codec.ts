@@ -1,5 +1,5 @@
 import { type Codec, type Levels, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
-import { putBits, putHalf, takeCodes, takeHalf } from './bits.ts'
+import { putBits, putHalf, takeHalf, takeLevels } from './bits.ts'
 
 /** Share of a page's key numbers that it has room for as outliers: 1 % is usual, and some tokens have many. */
 const ROOM = 0.02
@@ -10,13 +10,13 @@ const NONE = 255
 class Coder {
   readonly bits: number
   /** What codes are read back as. */
-  readonly read: Float32Array
+  readonly read: Float64Array
   private readonly bounds: Float32Array
 
   constructor(bits: number, { choose, read }: Levels) {
     this.bits = bits
     this.bounds = Float32Array.from({ length: choose.length - 1 }, (_, i) => (choose[i] + choose[i + 1]) / 2)
-    this.read = read
+    this.read = Float64Array.from(read)
   }
 
   bytes(headDim: number): number {
@@ -70,14 +70,14 @@ export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, 
     },
     decode(bytes, count, headDim, into, list) {
       const places = new Int32Array(PAGE_ROWS).fill(-1)
-      const codes = new Uint8Array(headDim)
-      const shares = Float64Array.from(coder.read, (x) => (x + 1) / 2)
+      const shares = coder.read.map((x) => (x + 1) / 2)
+      const own = new Float64Array(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
         const out = row * headDim
         places[bytes[first]] = row
-        takeCodes(bytes, first + 1, bits, codes)
-        for (let c = 0; c < headDim; c++) into[out + c] = low[c] + shares[codes[c]] * (high[c] - low[c])
+        takeLevels(bytes, first + 1, bits, shares, own)
+        for (let c = 0; c < headDim; c++) into[out + c] = low[c] + own[c] * (high[c] - low[c])
       }
       for (let at = 0; at < list.length && list[at] !== NONE; at += 4) {
         const row = places[list[at]]
@@ -123,8 +123,7 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
       }
     },
     decode(bytes, count, headDim, into) {
-      const { read } = coder
-      const codes = new Uint8Array(headDim)
+      const own = new Float64Array(headDim)
       const outliers = 2 * each(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
@@ -132,8 +131,8 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
         const middle = takeHalf(bytes, at),
           half = takeHalf(bytes, at + 2)
         const out = row * headDim
-        takeCodes(bytes, first, bits, codes)
-        for (let c = 0; c < headDim; c++) into[out + c] = read[codes[c]] * half + middle
+        takeLevels(bytes, first, bits, coder.read, own)
+        for (let c = 0; c < headDim; c++) into[out + c] = own[c] * half + middle
         for (let i = 0; i < outliers; i++, at += 3) into[out + bytes[at + 4]] = takeHalf(bytes, at + 5)
       }
     },

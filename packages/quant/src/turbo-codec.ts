@@ -1,5 +1,5 @@
 import { type Codec, createRandom, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
-import { putBits, putHalf, takeCodes, takeHalf } from './bits.ts'
+import { putBits, putHalf, takeLevels, takeHalf } from './bits.ts'
 
 /** What a number drawn from N(0, 1) is best rounded to, for 1 to 4 bits (Lloyd and Max): the upper halves of symmetric tables. */
 const UPPER: Record<number, readonly number[]> = {
@@ -61,12 +61,10 @@ export function turboCodec({ bits, sameNorm, signs }: TurboOptions): Codec {
     },
     decode(bytes, count, headDim, into) {
       const turned = signs(headDim)
-      const codes = new Uint8Array(headDim)
       const y = new Float64Array(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
-        takeCodes(bytes, first + 2, bits, codes)
-        for (let c = 0; c < headDim; c++) y[c] = levels[codes[c]]
+        takeLevels(bytes, first + 2, bits, levels, y)
         const unit = takeHalf(bytes, first) / (Math.sqrt(headDim) * hadamard(y))
         const out = row * headDim
         for (let c = 0; c < headDim; c++) into[out + c] = y[c] * turned[c] * unit

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { putBits, takeCodes } from '../src/bits.ts'
+import { putBits, takeLevels } from '../src/bits.ts'
 
-it('takes the codes that were put, of any width, from any byte on', () => {
+it('takes the levels of the codes that were put, of any width, from any byte on', () => {
   const setting = fc.integer({ min: 1, max: 8 }).chain((bits) =>
     fc.record({
       bits: fc.constant(bits),
@@ -14,9 +14,10 @@ it('takes the codes that were put, of any width, from any byte on', () => {
     fc.property(setting, ({ bits, from, codes }) => {
       const bytes = new Uint8Array(from + Math.ceil((codes.length * bits) / 8))
       codes.forEach((code, i) => putBits(bytes, from, i * bits, code))
-      const taken = new Uint8Array(codes.length)
-      takeCodes(bytes, from, bits, taken)
-      expect([...taken]).toEqual(codes)
+      const levels = Float64Array.from({ length: 2 ** bits }, (_, code) => Math.sqrt(code))
+      const taken = new Float64Array(codes.length)
+      takeLevels(bytes, from, bits, levels, taken)
+      expect([...taken]).toEqual(codes.map((code) => levels[code]))
     }),
   )
 })
