@@ -1,6 +1,7 @@
 import { type Codec, createRandom, ShapeError } from '@kvfold/kv-core'
 import { putHalf, takeHalf } from './bits.ts'
 import { roundGroup } from './round-group.ts'
+import { extremes } from './extremes.ts'
 import { lowRank } from './low-rank.ts'
 
 export interface GearOptions {
@@ -56,20 +57,20 @@ export function gearCodec(options: GearOptions): Codec {
       const rest = new Float32Array(rows.length)
       /** Packs numbers that share a scale, without those that are kept as they are. */
       const packGroup = (members: number[], scale: [Uint8Array, number]): void => {
-        const { low, step, codes } = roundGroup(
-          Float32Array.from(members, (i) => rows[i]),
-          levels,
-        )
-        const own = { step: putHalf(...scale, step), low: putHalf(scale[0], scale[1] + 2, low) }
-        members.forEach((i, j) => {
+        const own = new Float32Array(members.length)
+        for (let j = 0; j < own.length; j++) own[j] = rows[members[j]]
+        const { low, step, codes } = roundGroup(own, levels)
+        const stored = { step: putHalf(...scale, step), low: putHalf(scale[0], scale[1] + 2, low) }
+        for (let j = 0; j < own.length; j++) {
+          const i = members[j]
           const channel = i % headDim
           into[Math.floor(i / headDim) * at.row + (channel % at.codes)] |= codes[j] << (Math.floor(channel / at.codes) * bits)
-          rest[i] = rows[i] - (codes[j] * own.step + own.low)
-        })
+          rest[i] = own[j] - (codes[j] * stored.step + stored.low)
+        }
       }
       if (axis === 'channel') {
         for (let channel = 0; channel < headDim; channel++) {
-          const members = Array.from({ length: count }, (_, i) => i * headDim + channel)
+          const members = progression(channel, headDim, count)
           const out = extremes(rows, members, at.each)
           out.forEach((i, j) => {
             const slot = channel * at.each + j
@@ -81,7 +82,7 @@ export function gearCodec(options: GearOptions): Codec {
         for (let row = 0; row < count; row++) into[row * at.row + at.scales] = row
       } else {
         for (let row = 0; row < count; row++) {
-          const members = Array.from({ length: headDim }, (_, i) => row * headDim + i)
+          const members = progression(row * headDim, 1, headDim)
           const out = extremes(rows, members, at.each)
           out.forEach((i, j) => {
             putHalf(into, row * at.row + at.outliers + j * 2, rows[i])
@@ -170,19 +171,13 @@ function placesOf({ bits, axis, group, rows, rank, outliers }: GearOptions, head
   return { codes, left, scales, outliers: own, row: own + each * 3, sharedScales, sharedOutliers: 0, shared: sharedScales, each }
 }
 
-/**
- * `each` of the members: the largest and the smallest, half of each. If there are too few, so many that one is left, and some more than once.
- */
-function extremes(x: Float32Array, members: number[], each: number): number[] {
-  if (each === 0) return []
-  const sorted = [...members].sort((a, b) => x[a] - x[b])
-  const side = Math.min(each / 2, Math.floor((members.length - 1) / 2))
-  const out = [...sorted.slice(0, side), ...sorted.slice(sorted.length - side)]
-  return Array.from({ length: each }, (_, i) => out[i] ?? out[0] ?? sorted[0])
+/** `count` numbers from `first` on, `step` apart. */
+function progression(first: number, step: number, count: number): number[] {
+  const numbers: number[] = []
+  for (let i = 0; i < count; i++) numbers.push(first + i * step)
+  return numbers
 }
 
 function without(members: number[], out: number[]): number[] {
-  if (out.length === 0) return members
-  const gone = new Set(out)
-  return members.filter((i) => !gone.has(i))
+  return out.length === 0 ? members : members.filter((member) => !out.includes(member))
 }

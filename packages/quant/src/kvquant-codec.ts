@@ -1,5 +1,6 @@
 import { type Codec, type Levels, PAGE_ROWS, ShapeError } from '@kvfold/kv-core'
 import { putBits, putHalf, takeHalf, takeLevels } from './bits.ts'
+import { extremes } from './extremes.ts'
 
 /** Share of a page's key numbers that it has room for as outliers: 1 % is usual, and some tokens have many. */
 const ROOM = 0.02
@@ -102,19 +103,24 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
     pageRows,
     bytes: (rows, headDim) => rows * width(headDim),
     encode(rows, count, headDim, into) {
+      const channels = [...Array(headDim).keys()]
       into.fill(0)
       for (let row = 0; row < count; row++) {
         const x = rows.subarray(row * headDim, (row + 1) * headDim)
-        const order = Array.from(x, (_, c) => c).sort((a, b) => x[a] - x[b])
-        const far = each(headDim)
-        const low = x[order[far]],
-          high = x[order[headDim - 1 - far]]
+        const outliers = extremes(x, channels, 2 * each(headDim))
+        let low = Infinity,
+          high = -Infinity
+        for (const c of channels) {
+          if (outliers.includes(c)) continue
+          low = Math.min(low, x[c])
+          high = Math.max(high, x[c])
+        }
         const first = row * width(headDim)
         let at = first + coder.bytes(headDim)
         const middle = putHalf(into, at, (low + high) / 2),
           half = putHalf(into, at + 2, (high - low) / 2)
         at += 4
-        for (const channel of [...order.slice(0, far), ...order.slice(-far)]) {
+        for (const channel of outliers) {
           into[at] = channel
           putHalf(into, at + 1, x[channel])
           at += 3

@@ -8,11 +8,12 @@ export function roundGroup(x: Float32Array, levels: number): { low: number; step
     if (value > high) high = value
   }
   const step = high === low ? 1 : Math.fround(Math.fround(high - low) / levels)
-  const codes = Uint8Array.from(x, (value) => {
-    const quotient = Math.fround(Math.fround(value - low) / step)
+  const codes = new Uint8Array(x.length)
+  for (let i = 0; i < x.length; i++) {
+    const quotient = Math.fround(Math.fround(x[i] - low) / step)
     const floor = Math.floor(quotient)
     const rest = quotient - floor
-    return Math.min(levels, rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor)
-  })
+    codes[i] = Math.min(levels, rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor)
+  }
   return { low, step, codes }
 }
