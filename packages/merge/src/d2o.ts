@@ -76,7 +76,7 @@ function discriminative(form: 'paper' | 'code', beta: number): Folder {
 function findNearest({ kept, left, head }: Leaving): Nearest | undefined {
   const targets = kept.filter((row) => head.foldable(row))
   if (left.length === 0 || targets.length === 0) return undefined
-  return nearest(head.keys(), left, targets, head.headDim)
+  return nearest(head, left, targets)
 }
 
 /** Weight of row i in its kept row: `own` is what the kept row has, `row` what a merged one has, before division by their sum. */

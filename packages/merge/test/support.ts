@@ -33,8 +33,12 @@ export function headOf(keys: Rows, { positions, columns = {}, packed = [] }: Giv
     values: () => {
       throw new Error('D2O reads no values.')
     },
-    logits: () => {
-      throw new Error('D2O asks for no logits.')
+    logits(queries, count) {
+      const headDim = keys[0].length
+      return Float32Array.from({ length: count * rows }, (_, at) => {
+        const query = queries.subarray(Math.floor(at / rows) * headDim)
+        return Array.from(keys[at % rows]).reduce((sum, x, c) => sum + x * query[c], 0) / Math.sqrt(headDim)
+      })
     },
     attention: () => {
       throw new Error('D2O asks for no attention.')
