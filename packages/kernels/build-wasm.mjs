@@ -1,4 +1,5 @@
-// Compiles assembly/ to WebAssembly and writes it, as base64, to src/wasm/binary.generated.ts. Does nothing while the sources are the same.
+// Compiles assembly/ to WebAssembly and writes it to src/wasm/binary.generated.ts. Does nothing while the sources are the same. In hexadecimal digits: what both
+// builds have in common is the same text there, wherever it begins, and in base64 it is not. Compressed, that is 17 kB instead of 28.
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import asc from 'assemblyscript/asc'
@@ -34,7 +35,7 @@ export const plain: Binary = ${await both(options)}
 /** The same with relaxed SIMD. */
 export const relaxed: Binary = ${await both([...options, ...relaxed])}
 /** How relaxed SIMD multiplies bytes. */
-export const relaxedDot: string = '${(await compile('relaxed-dot.ts', ['--runtime', 'stub', '--noExportMemory', '--enable', 'simd', ...relaxed, '-O3'])).toString('base64')}'
+export const relaxedDot: string = '${(await compile('relaxed-dot.ts', ['--runtime', 'stub', '--noExportMemory', '--enable', 'simd', ...relaxed, '-O3'])).toString('hex')}'
 `,
   )
 }
@@ -43,7 +44,7 @@ export const relaxedDot: string = '${(await compile('relaxed-dot.ts', ['--runtim
 async function both(flags) {
   const alone = await compile('index.ts', flags)
   const { from, to, bytes } = difference(alone, await compile('index.ts', [...flags, ...shared]))
-  return `{ bytes: '${alone.toString('base64')}', shared: { from: ${from}, to: ${to}, bytes: '${bytes.toString('base64')}' } }`
+  return `{ bytes: '${alone.toString('hex')}', shared: { from: ${from}, to: ${to}, bytes: '${bytes.toString('hex')}' } }`
 }
 
 async function compile(entry, flags) {
