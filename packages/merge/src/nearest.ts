@@ -11,7 +11,7 @@ export interface Nearest {
 /** Numbers of one look at the head: half a megabyte. */
 const LOGITS = 2 ** 17
 
-/** `targets` are rows that are not packed. Costs left * rows * headDim, in the kernels: a key that leaves is a query to the head, of length 1. */
+/** `targets` ascend. Costs targets * rows * headDim, in the kernels: the targets' keys, brought to length 1, are queries to the head. */
 export function nearest(head: HeadView, left: Uint32Array, targets: Uint32Array): Nearest {
   const { rows, headDim } = head
   const keys = head.keys()
@@ -21,32 +21,27 @@ export function nearest(head: HeadView, left: Uint32Array, targets: Uint32Array)
     return sum > 0 ? 1 / Math.sqrt(sum) : 0
   }
   // Logits are dot products over sqrt(headDim).
-  const factors = Float64Array.from(targets, (row) => inverse(row) * Math.sqrt(headDim))
-  const into = new Uint32Array(left.length)
-  const similarity = new Float32Array(left.length)
+  const factors = Float64Array.from(left, (row) => inverse(row) * Math.sqrt(headDim))
+  const into = new Uint32Array(left.length).fill(targets[0])
+  const largest = new Float64Array(left.length).fill(-1)
   const most = Math.max(4, Math.floor(LOGITS / rows))
-  for (let first = 0; first < left.length; first += most) {
-    const count = Math.min(most, left.length - first)
-    const queries = new Float32Array(count * headDim)
-    for (let i = 0; i < count; i++) {
-      const from = left[first + i] * headDim
-      const scale = inverse(left[first + i])
-      for (let c = 0; c < headDim; c++) queries[i * headDim + c] = keys[from + c] * scale
-    }
-    const logits = head.logits(queries, count)
-    for (let i = 0; i < count; i++) {
-      let best = 0,
-        largest = -1
-      for (let t = 0; t < targets.length; t++) {
-        const cosine = logits[i * rows + targets[t]] * factors[t]
-        if (cosine > largest) {
-          largest = cosine
-          best = t
+  for (let first = 0; first < targets.length; first += most) {
+    const some = targets.subarray(first, first + most)
+    const queries = new Float32Array(some.length * headDim)
+    some.forEach((row, t) => {
+      const scale = inverse(row)
+      for (let c = 0; c < headDim; c++) queries[t * headDim + c] = keys[row * headDim + c] * scale
+    })
+    const logits = head.logits(queries, some.length)
+    some.forEach((row, t) => {
+      for (let i = 0; i < left.length; i++) {
+        const cosine = logits[t * rows + left[i]] * factors[i]
+        if (cosine > largest[i]) {
+          largest[i] = cosine
+          into[i] = row
         }
       }
-      into[first + i] = targets[best]
-      similarity[first + i] = largest
-    }
+    })
   }
-  return { into, similarity }
+  return { into, similarity: Float32Array.from(largest) }
 }
