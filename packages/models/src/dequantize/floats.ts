@@ -1,4 +1,4 @@
-import { halfToFloat } from '../weights/half.ts'
+import { fromHalf } from '@kvfold/kernels'
 import type { Decoder, PackedType } from './decoder.ts'
 
 /** float32, little end first. */
@@ -15,7 +15,7 @@ export const f16: Decoder = {
   block: 1,
   bytes: 2,
   decode(view, from, count, into, at) {
-    for (let i = 0; i < count; i++) into[at + i] = halfToFloat(view.getUint16(from + 2 * i, true))
+    for (let i = 0; i < count; i++) into[at + i] = fromHalf(view.getUint16(from + 2 * i, true))
   },
   packed: words('f16'),
 }

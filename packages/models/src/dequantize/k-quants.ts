@@ -1,4 +1,4 @@
-import { halfToFloat } from '../weights/half.ts'
+import { fromHalf } from '@kvfold/kernels'
 import type { Decoder } from './decoder.ts'
 
 // Super-blocks of 256 values of one row.
@@ -15,8 +15,8 @@ function grouped(highBits: boolean): Decoder {
     bytes,
     decode(view, from, count, into, at) {
       for (let b = from; count > 0; b += bytes, at += 256, count -= 256) {
-        const d = halfToFloat(view.getUint16(b, true)),
-          dmin = halfToFloat(view.getUint16(b + 2, true))
+        const d = fromHalf(view.getUint16(b, true)),
+          dmin = fromHalf(view.getUint16(b + 2, true))
         for (let g = 0; g < 8; g++) {
           const scale = d * sixBits(view, b + 4, g, 0),
             minimum = dmin * sixBits(view, b + 4, g, 4)
@@ -49,7 +49,7 @@ export const q6_K: Decoder = {
   bytes: 210,
   decode(view, from, count, into, at) {
     for (let b = from; count > 0; b += 210, at += 256, count -= 256) {
-      const d = halfToFloat(view.getUint16(b + 208, true))
+      const d = fromHalf(view.getUint16(b + 208, true))
       for (let i = 0; i < 256; i++) {
         // Two halves of 128 values; each is four groups of 32 that share 64 bytes of lower and 32 of upper bits.
         const half = i >> 7,

@@ -1,4 +1,4 @@
-import { halfToFloat } from '../weights/half.ts'
+import { fromHalf } from '@kvfold/kernels'
 import { fourBitBlocks, signedBlocks } from './packed-blocks.ts'
 import type { Decoder, PackedType } from './decoder.ts'
 
@@ -29,8 +29,8 @@ function fiveBits(withMinimum: boolean): Decoder {
     bytes,
     decode(view, from, count, into, at) {
       for (let b = from; count > 0; b += bytes, at += 32, count -= 32) {
-        const d = halfToFloat(view.getUint16(b, true))
-        const m = withMinimum ? halfToFloat(view.getUint16(b + 2, true)) : -16 * d
+        const d = fromHalf(view.getUint16(b, true))
+        const m = withMinimum ? fromHalf(view.getUint16(b + 2, true)) : -16 * d
         const bits = view.getUint32(b + high, true)
         for (let j = 0; j < 16; j++) {
           const code = view.getUint8(b + high + 4 + j)
