@@ -3,7 +3,7 @@ import { addShort, addShort3 } from './add-short'
 import { codeBits, codeFactors, codeGroup, ENTRY, entryAddress, entryCapacity, entryCode, entryRows } from './page'
 import { middlesOf, roundShort } from './round-short'
 import { EACH, largestOf, roundWeights } from './round-weights'
-import { isShort, STRIDE } from './simd'
+import { BLOCK, isShort, STRIDE } from './simd'
 import { spread } from './spread'
 import { touch, touchNext } from './touch'
 import { unpackFours, unpackPairs } from './unpack'
@@ -39,7 +39,7 @@ export function addPacked(entry: usize, start: i32, rows: i32, after: i32, headD
     entry += ENTRY
     // Rows lie side by side in twos or fours, and a page's factors are its own.
   } while (held < rows && (held & 15) == 0 && entryCode(entry) == code && !codeFactors(code))
-  touchNext(entry, rest > 0 ? 0 : min(rows - held + after, 64), headDim)
+  touchNext(entry, rest > 0 ? 0 : min(rows - held + after, BLOCK), headDim)
   const whole = held + 15 & ~15
   if (whole > held) {
     for (let g: usize = 0; g < perRow << 1; g++) memory.fill(scales + (g << 8) + (<usize>held << 2), 0, <usize>(whole - held) << 2)

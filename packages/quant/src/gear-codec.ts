@@ -71,26 +71,25 @@ export function gearCodec(options: GearOptions): Codec {
       if (axis === 'channel') {
         for (let channel = 0; channel < headDim; channel++) {
           const members = progression(channel, headDim, count)
-          const out = extremes(rows, members, at.each)
+          const { out, others } = extremes(rows, members, at.each)
           out.forEach((i, j) => {
             const slot = channel * at.each + j
             putHalf(shared, at.sharedOutliers + slot * 2, rows[i])
             shared[at.sharedOutliers + headDim * at.each * 2 + slot] = Math.floor(i / headDim)
           })
-          packGroup(without(members, out), [shared, at.sharedScales + channel * 4])
+          packGroup(others, [shared, at.sharedScales + channel * 4])
         }
         for (let row = 0; row < count; row++) into[row * at.row + at.scales] = row
       } else {
         for (let row = 0; row < count; row++) {
           const members = progression(row * headDim, 1, headDim)
-          const out = extremes(rows, members, at.each)
+          const { out, others } = extremes(rows, members, at.each)
           out.forEach((i, j) => {
             putHalf(into, row * at.row + at.outliers + j * 2, rows[i])
             into[row * at.row + at.outliers + at.each * 2 + j] = i % headDim
           })
-          const inliers = without(members, out)
           for (let g = 0; g < headDim / group; g++) {
-            const own = inliers.filter((i) => Math.floor((i % headDim) / group) === g)
+            const own = others.filter((i) => Math.floor((i % headDim) / group) === g)
             packGroup(own, [into, row * at.row + at.scales + g * 4])
           }
         }
@@ -176,8 +175,4 @@ function progression(first: number, step: number, count: number): number[] {
   const numbers: number[] = []
   for (let i = 0; i < count; i++) numbers.push(first + i * step)
   return numbers
-}
-
-function without(members: number[], out: number[]): number[] {
-  return out.length === 0 ? members : members.filter((member) => !out.includes(member))
 }

@@ -38,6 +38,8 @@ class Coder {
  */
 export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, high: Float32Array): Codec {
   const coder = new Coder(bits, levels)
+  /** Of a channel's range. */
+  const shares = coder.read.map((x) => (x + 1) / 2)
   const width = (headDim: number): number => coder.bytes(headDim) + 1
   const shared = (headDim: number): number => Math.ceil(ROOM * PAGE_ROWS * headDim) * 4
   return {
@@ -71,7 +73,6 @@ export function kvquantKeys(bits: 2 | 3 | 4, levels: Levels, low: Float32Array, 
     },
     decode(bytes, count, headDim, into, list) {
       const places = new Int32Array(PAGE_ROWS).fill(-1)
-      const shares = coder.read.map((x) => (x + 1) / 2)
       const own = new Float64Array(headDim)
       for (let row = 0; row < count; row++) {
         const first = row * width(headDim)
@@ -107,11 +108,10 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
       into.fill(0)
       for (let row = 0; row < count; row++) {
         const x = rows.subarray(row * headDim, (row + 1) * headDim)
-        const outliers = extremes(x, channels, 2 * each(headDim))
+        const { out, others } = extremes(x, channels, 2 * each(headDim))
         let low = Infinity,
           high = -Infinity
-        for (const c of channels) {
-          if (outliers.includes(c)) continue
+        for (const c of others) {
           low = Math.min(low, x[c])
           high = Math.max(high, x[c])
         }
@@ -120,7 +120,7 @@ export function kvquantValues(bits: 2 | 3 | 4, levels: Levels): Codec {
         const middle = putHalf(into, at, (low + high) / 2),
           half = putHalf(into, at + 2, (high - low) / 2)
         at += 4
-        for (const channel of outliers) {
+        for (const channel of out) {
           into[at] = channel
           putHalf(into, at + 1, x[channel])
           at += 3
